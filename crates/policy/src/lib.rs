@@ -1,0 +1,12 @@
+//! What should happen: the plan, routing, balancing, health, retries.
+//!
+//! Owns every decision; performs none. Plain types and small state machines without socket, clock, randomness, lock or
+//! thread: `now` and `rng` are arguments. `engine` and `control` drive it, `config` builds its [`plan::Plan`].
+
+pub mod access;
+pub mod balance;
+pub mod health;
+pub mod plan;
+pub mod retry;
+pub mod rng;
+pub mod route;

@@ -1,0 +1,1 @@
+//! Retries: what an exchange does after an attempt failed.

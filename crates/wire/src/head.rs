@@ -1,0 +1,252 @@
+//! The version-neutral head of a message: spans into a byte buffer that somebody else holds.
+//!
+//! Owns what a request or answer head *is*, for every HTTP version; how it looks on the wire is the business of
+//! [`crate::h1`]. Router, retry and encoders read heads; only decoders write them. Nothing here copies a byte.
+
+/// A range of bytes in the buffer that a head was read from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Span {
+    /// First byte.
+    pub start: u32,
+    /// One past the last byte.
+    pub end: u32,
+}
+
+impl Span {
+    /// The bytes of this span in `buf`.
+    #[inline]
+    #[must_use]
+    pub fn of(self, buf: &[u8]) -> &[u8] {
+        &buf[self.start as usize..self.end as usize]
+    }
+
+    /// Whether the span holds no byte.
+    #[must_use]
+    pub fn is_empty(self) -> bool {
+        self.start == self.end
+    }
+}
+
+/// Field names that a balancer treats specially; all others are `Other`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Name {
+    /// Any name not listed here.
+    #[default]
+    Other,
+    /// `Host`.
+    Host,
+    /// `Connection`.
+    Connection,
+    /// `Keep-Alive`.
+    KeepAlive,
+    /// `Proxy-Connection`.
+    ProxyConnection,
+    /// `Proxy-Authenticate` or `Proxy-Authorization`.
+    ProxyAuth,
+    /// `TE`.
+    Te,
+    /// `Trailer`.
+    Trailer,
+    /// `Transfer-Encoding`.
+    TransferEncoding,
+    /// `Upgrade`.
+    Upgrade,
+    /// `HTTP2-Settings`.
+    Http2Settings,
+    /// `Content-Length`.
+    ContentLength,
+    /// `Expect`.
+    Expect,
+    /// `Via`.
+    Via,
+    /// `Forwarded` (RFC 7239).
+    Forwarded,
+    /// `X-Forwarded-For`.
+    XForwardedFor,
+    /// `X-Forwarded-Proto`.
+    XForwardedProto,
+    /// `X-Forwarded-Host`.
+    XForwardedHost,
+    /// `X-Forwarded-Port`.
+    XForwardedPort,
+    /// `X-Request-Id`.
+    XRequestId,
+    /// `Cookie`.
+    Cookie,
+    /// `Max-Forwards`.
+    MaxForwards,
+}
+
+/// One field line.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Field {
+    /// The name as it was written.
+    pub name: Span,
+    /// The value without surrounding white space.
+    pub value: Span,
+    /// Which special name it is.
+    pub known: Name,
+    /// Meant for this connection only (RFC 9110, section 7.6.1): listed by `Connection` or one of the fixed set.
+    /// Never forwarded as it stands.
+    pub hop_by_hop: bool,
+}
+
+/// Request methods that matter to a proxy (RFC 9110, section 9).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Method {
+    /// GET.
+    #[default]
+    Get,
+    /// HEAD.
+    Head,
+    /// POST.
+    Post,
+    /// PUT.
+    Put,
+    /// DELETE.
+    Delete,
+    /// OPTIONS.
+    Options,
+    /// TRACE.
+    Trace,
+    /// CONNECT.
+    Connect,
+    /// PATCH.
+    Patch,
+    /// Any other token.
+    Other,
+}
+
+impl Method {
+    /// Whether repeating the request has the same intended effect as sending it once (RFC 9110, section 9.2.2).
+    #[must_use]
+    pub fn is_idempotent(self) -> bool {
+        matches!(self, Self::Get | Self::Head | Self::Put | Self::Delete | Self::Options | Self::Trace)
+    }
+}
+
+/// HTTP version of a message.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Version {
+    /// HTTP/1.0.
+    Http10,
+    /// HTTP/1.1.
+    #[default]
+    Http11,
+}
+
+/// How the end of a message body is found (RFC 9112, section 6.3).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Framing {
+    /// No body.
+    #[default]
+    None,
+    /// Exactly so many bytes.
+    Length(u64),
+    /// Chunked transfer coding, perhaps with trailers.
+    Chunked,
+    /// Answers only: until the connection ends.
+    UntilClose,
+}
+
+/// A request head. Reused from exchange to exchange: decoders clear it first.
+#[derive(Clone, Debug, Default)]
+pub struct Request {
+    /// The method.
+    pub method: Method,
+    /// The method as it was written.
+    pub method_span: Span,
+    /// The authority that the request is for: from an absolute-form target or else from `Host` (RFC 9112, section
+    /// 3.3). Empty if there is none (HTTP/1.0 only).
+    pub authority: Span,
+    /// The path as it was written, without the query; `*` for OPTIONS *; `/` is implied when an absolute-form target has
+    /// an empty path (then the span is empty).
+    pub path: Span,
+    /// The query as it was written, without `?`; see `has_query`.
+    pub query: Span,
+    /// Whether there was a `?`.
+    pub has_query: bool,
+    /// The normalised path when it differs from `path`; empty otherwise. See [`Request::path`].
+    pub normal_path: Vec<u8>,
+    /// The version that the client speaks.
+    pub version: Version,
+    /// All field lines in order, `Host` included.
+    pub fields: Vec<Field>,
+    /// How its body is framed.
+    pub framing: Framing,
+    /// Whether the client may send another request on the connection.
+    pub keep_alive: bool,
+    /// The value of `Upgrade` where `Connection: upgrade` asks for it and HTTP/1.1 is spoken; else empty.
+    pub upgrade: Span,
+    /// The client waits for `100 Continue` before it sends the body (`Expect: 100-continue`, HTTP/1.1).
+    pub expects_continue: bool,
+    /// The client takes trailers (`TE: trailers`).
+    pub takes_trailers: bool,
+}
+
+impl Request {
+    /// The normalised path: what is matched is what is forwarded.
+    #[must_use]
+    pub fn path<'a>(&'a self, buf: &'a [u8]) -> &'a [u8] {
+        if !self.normal_path.is_empty() {
+            &self.normal_path
+        } else if self.path.is_empty() {
+            b"/"
+        } else {
+            self.path.of(buf)
+        }
+    }
+
+    /// The value of the first field called `name` (compared without case).
+    #[must_use]
+    pub fn field<'a>(&self, buf: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
+        find(&self.fields, buf, name)
+    }
+
+    /// Forgets everything, keeps the allocations.
+    pub fn clear(&mut self) {
+        let (mut fields, mut normal_path) = (std::mem::take(&mut self.fields), std::mem::take(&mut self.normal_path));
+        fields.clear();
+        normal_path.clear();
+        *self = Self { fields, normal_path, ..Self::default() };
+    }
+}
+
+/// An answer head. Reused like [`Request`].
+#[derive(Clone, Debug, Default)]
+pub struct Answer {
+    /// The status code, 100 to 599 (RFC 9110, section 15: others are invalid).
+    pub status: u16,
+    /// The reason phrase as it was written, perhaps empty.
+    pub reason: Span,
+    /// The version that the backend speaks.
+    pub version: Version,
+    /// All field lines in order.
+    pub fields: Vec<Field>,
+    /// How its body is framed, given the request's method.
+    pub framing: Framing,
+    /// Whether the backend keeps the connection after this answer.
+    pub keep_alive: bool,
+    /// The value of `Upgrade` (on 101), else empty.
+    pub upgrade: Span,
+}
+
+impl Answer {
+    /// The value of the first field called `name` (compared without case).
+    #[must_use]
+    pub fn field<'a>(&self, buf: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
+        find(&self.fields, buf, name)
+    }
+
+    /// Forgets everything, keeps the allocations.
+    pub fn clear(&mut self) {
+        let mut fields = std::mem::take(&mut self.fields);
+        fields.clear();
+        *self = Self { fields, ..Self::default() };
+    }
+}
+
+fn find<'a>(fields: &[Field], buf: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
+    fields.iter().find(|f| f.name.of(buf).eq_ignore_ascii_case(name)).map(|f| f.value.of(buf))
+}

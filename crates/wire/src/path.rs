@@ -1,0 +1,1 @@
+//! Path normalisation: one spelling for what is matched and what is forwarded.
