@@ -1,1 +1,18 @@
-//! engine
+//! The data plane: one core, doing it.
+//!
+//! Owns sockets, connections, buffers and the road of a request. Decides nothing: `policy` does. `control` starts it
+//! with a plan, tells it of changed backends through [`Shared`] and [`Engine::backend_changed`], hears of failures
+//! through [`Report`], and stops it.
+
+mod buffers;
+pub mod counters;
+pub mod listen;
+mod report;
+mod shared;
+mod stream;
+mod timers;
+mod worker;
+
+pub use report::{Report, Reports};
+pub use shared::{BackendShared, PoolShared, Shared, WorkerShared};
+pub use worker::Engine;

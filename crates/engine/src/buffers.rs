@@ -1,0 +1,112 @@
+//! Leased byte buffers of one worker.
+//!
+//! Owns the free lists. A connection leases a buffer when bytes arrive and gives it back when it has nothing left to
+//! keep, so that idle connections hold none.
+
+use std::cell::RefCell;
+
+/// Free buffers kept for reuse; more are given back to the allocator.
+const KEPT: usize = 128;
+
+/// A leased buffer: initialised bytes of which `start..end` are unread input.
+#[derive(Default)]
+pub(crate) struct Inbox {
+    bytes: Vec<u8>,
+    pub(crate) start: usize,
+    pub(crate) end: usize,
+}
+
+impl Inbox {
+    /// All bytes read so far, consumed ones included; heads' spans count from its beginning.
+    pub(crate) fn all(&self) -> &[u8] {
+        &self.bytes[..self.end]
+    }
+
+    pub(crate) fn unread(&self) -> &[u8] {
+        &self.bytes[self.start..self.end]
+    }
+
+    pub(crate) fn room(&mut self) -> &mut [u8] {
+        &mut self.bytes[self.end..]
+    }
+
+    pub(crate) fn is_leased(&self) -> bool {
+        !self.bytes.is_empty()
+    }
+
+    pub(crate) fn is_full(&self) -> bool {
+        self.end == self.bytes.len()
+    }
+
+    /// Moves what is unread to the front.
+    pub(crate) fn compact(&mut self) {
+        self.bytes.copy_within(self.start..self.end, 0);
+        self.end -= self.start;
+        self.start = 0;
+    }
+
+    pub(crate) fn capacity(&self) -> usize {
+        self.bytes.len()
+    }
+}
+
+/// The free lists: one for each size, and one for output that grows as needed.
+pub(crate) struct Buffers {
+    sizes: [usize; 2],
+    free: [RefCell<Vec<Vec<u8>>>; 2],
+    outs: RefCell<Vec<Vec<u8>>>,
+}
+
+/// Which size.
+#[derive(Clone, Copy)]
+pub(crate) enum Size {
+    /// For heads of requests and what comes with them.
+    Head = 0,
+    /// For answers and long bodies.
+    Bulk = 1,
+}
+
+/// Output buffers that grew beyond this are not kept.
+const OUT_KEPT_BYTES: usize = 128 * 1024;
+
+impl Buffers {
+    /// `head_bytes` is the largest head that must fit.
+    pub(crate) fn new(head_bytes: usize, bulk_bytes: usize) -> Self {
+        Self {
+            sizes: [head_bytes, bulk_bytes],
+            free: [RefCell::default(), RefCell::default()],
+            outs: RefCell::default(),
+        }
+    }
+
+    /// Leases an empty inbox.
+    pub(crate) fn lease(&self, size: Size) -> Inbox {
+        let which = size as usize;
+        let bytes = self.free[which].borrow_mut().pop().unwrap_or_else(|| vec![0; self.sizes[which]]);
+        Inbox { bytes, start: 0, end: 0 }
+    }
+
+    /// Gives an inbox back; what it held is forgotten.
+    pub(crate) fn give_back(&self, inbox: &mut Inbox) {
+        let inbox = std::mem::take(inbox);
+        let Some(which) = self.sizes.iter().position(|&size| size == inbox.capacity()) else { return };
+        let mut free = self.free[which].borrow_mut();
+        if free.len() < KEPT {
+            free.push(inbox.bytes);
+        }
+    }
+
+    /// Leases an empty output buffer.
+    pub(crate) fn lease_out(&self) -> Vec<u8> {
+        self.outs.borrow_mut().pop().unwrap_or_default()
+    }
+
+    /// Gives an output buffer back.
+    pub(crate) fn give_back_out(&self, mut out: Vec<u8>) {
+        let mut outs = self.outs.borrow_mut();
+        if out.capacity() <= OUT_KEPT_BYTES && outs.len() < KEPT && out.capacity() > 0 {
+            out.clear();
+            outs.push(out);
+        }
+    }
+}

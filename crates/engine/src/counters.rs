@@ -1,0 +1,137 @@
+//! Counters that one worker writes and anybody may read.
+//!
+//! Owns the table of counters. A worker adds with a plain load and store, since nobody else writes; readers sum over
+//! the workers and may be a few events behind.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use policy::plan::Plan;
+
+/// A number that only one thread changes.
+#[derive(Debug, Default)]
+pub struct Counter(AtomicU64);
+
+impl Counter {
+    /// Adds `n`. Only the owning thread may call it: additions from elsewhere could be lost.
+    #[inline]
+    pub fn add(&self, n: u64) {
+        self.0.store(self.0.load(Ordering::Relaxed).wrapping_add(n), Ordering::Relaxed);
+    }
+
+    /// Takes `n` away; for gauges.
+    #[inline]
+    pub fn sub(&self, n: u64) {
+        self.0.store(self.0.load(Ordering::Relaxed).wrapping_sub(n), Ordering::Relaxed);
+    }
+
+    /// Its value now.
+    #[must_use]
+    pub fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+macro_rules! counters {
+    ($(#[$doc:meta])* $name:ident { $($(#[$fdoc:meta])* $field:ident),* $(,)? }) => {
+        $(#[$doc])*
+        #[derive(Debug, Default)]
+        pub struct $name { $($(#[$fdoc])* pub $field: Counter),* }
+
+        impl $name {
+            /// Names in the order of [`Self::add_to`].
+            pub const NAMES: &'static [&'static str] = &[$(stringify!($field)),*];
+            /// How many there are.
+            pub const COUNT: usize = Self::NAMES.len();
+
+            /// Adds each counter to its place in `totals`.
+            pub fn add_to(&self, totals: &mut [u64; Self::COUNT]) {
+                for (total, counter) in totals.iter_mut().zip([$(&self.$field),*]) {
+                    *total += counter.get();
+                }
+            }
+        }
+    };
+}
+
+counters! {
+    /// Of one backend in one worker.
+    BackendCounters {
+        /// Attempts begun.
+        attempts,
+        /// Exchanges that ended with an answer from it.
+        requests,
+        /// Attempts that failed: no connection, broken, late, malformed, or a status that was tried again.
+        failures,
+        /// Answers with a status of 500 to 599 that were forwarded.
+        errors,
+        /// Attempts that were repetitions of one that failed elsewhere (or here).
+        retries,
+        /// Connections opened.
+        connects,
+        /// Idle connections now.
+        idle,
+        /// Bytes of request bodies sent to it.
+        sent_bytes,
+        /// Bytes of answer bodies received from it.
+        received_bytes,
+        /// Milliseconds from attempt to first byte, summed over `requests`.
+        first_byte_ms,
+    }
+}
+
+counters! {
+    /// Of one listener in one worker.
+    ListenerCounters {
+        /// Connections accepted.
+        accepted,
+        /// Connections refused by `allow`, `deny` or a missing PROXY header.
+        denied,
+        /// Connections refused because `limits.connections` was reached.
+        over_limit,
+        /// Connections open now.
+        open,
+        /// Requests whose head was read.
+        requests,
+        /// Requests refused as malformed or too large (400, 408, 413, 414, 417, 431, 501, 505).
+        refused,
+        /// Answers 1xx relayed.
+        interim,
+        /// Answers 2xx sent.
+        status_2xx,
+        /// Answers 3xx sent.
+        status_3xx,
+        /// Answers 4xx sent.
+        status_4xx,
+        /// Answers 5xx sent.
+        status_5xx,
+        /// Exchanges whose client went away before the end.
+        aborted,
+        /// Answers cut short because the backend failed in the middle.
+        truncated,
+        /// Tunnels opened (101).
+        tunnels,
+    }
+}
+
+/// Of one worker.
+#[derive(Debug)]
+pub struct WorkerCounters {
+    /// By pool and backend.
+    pub pools: Vec<Vec<BackendCounters>>,
+    /// By listener.
+    pub listeners: Vec<ListenerCounters>,
+    /// Access log lines that were dropped because the log could not keep up.
+    pub log_dropped: Counter,
+}
+
+impl WorkerCounters {
+    /// All zero, in the shape of a plan.
+    #[must_use]
+    pub fn new(plan: &Plan) -> Self {
+        Self {
+            pools: plan.pools.iter().map(|p| p.backends.iter().map(|_| BackendCounters::default()).collect()).collect(),
+            listeners: plan.listeners.iter().map(|_| ListenerCounters::default()).collect(),
+            log_dropped: Counter::default(),
+        }
+    }
+}

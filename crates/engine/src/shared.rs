@@ -1,0 +1,150 @@
+//! What all threads of the process share about backends, listeners and limits.
+//!
+//! Owns the few atomics in which the planes meet: standing and running requests of each backend (written by `control`
+//! and the workers, read by every pick) and the counters of each worker (written by one thread, read by `control`).
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, RwLock};
+
+use policy::balance::{Loads, Standing};
+use policy::plan::{Address, Plan};
+
+use crate::counters::{BackendCounters, WorkerCounters};
+
+/// The shared state of a process.
+#[derive(Debug)]
+pub struct Shared {
+    /// By pool id.
+    pub pools: Vec<PoolShared>,
+    /// One for each worker.
+    pub workers: Vec<WorkerShared>,
+    /// Set once the process stops taking new connections.
+    pub stopping: AtomicBool,
+}
+
+/// The shared state of a pool.
+#[derive(Debug)]
+pub struct PoolShared {
+    /// Grows with each change of a standing or address, after the change; workers compare it at each pick.
+    pub epoch: AtomicU64,
+    /// By index in the pool.
+    pub backends: Vec<BackendShared>,
+}
+
+/// The shared state of a backend: one cache-line pair, so that two backends never share one.
+#[derive(Debug)]
+#[repr(align(128))]
+pub struct BackendShared {
+    standing: AtomicU8,
+    active: AtomicU32,
+    resolved: RwLock<Option<SocketAddr>>,
+}
+
+/// The shared state of a worker.
+#[derive(Debug)]
+#[repr(align(128))]
+pub struct WorkerShared {
+    /// Client connections it holds now.
+    pub connections: AtomicUsize,
+    /// Its counters.
+    pub counters: WorkerCounters,
+}
+
+impl Shared {
+    /// Fresh state for a plan: every standing unknown, all counters zero.
+    #[must_use]
+    pub fn new(plan: &Plan, workers: usize) -> Arc<Self> {
+        let pool = |pool: &policy::plan::Pool| PoolShared {
+            epoch: AtomicU64::new(1),
+            backends: pool.backends.iter().map(|backend| BackendShared::new(&backend.address)).collect(),
+        };
+        let worker = |_| WorkerShared { connections: AtomicUsize::new(0), counters: WorkerCounters::new(plan) };
+        Arc::new(Self {
+            pools: plan.pools.iter().map(pool).collect(),
+            workers: (0..workers).map(worker).collect(),
+            stopping: AtomicBool::new(false),
+        })
+    }
+
+    /// Client connections of the whole process.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        self.workers.iter().map(|worker| worker.connections.load(Ordering::Relaxed)).sum()
+    }
+
+    /// The counters of one backend, summed over the workers.
+    #[must_use]
+    pub fn backend_totals(&self, pool: usize, backend: usize) -> [u64; BackendCounters::COUNT] {
+        let mut totals = [0; BackendCounters::COUNT];
+        for worker in &self.workers {
+            worker.counters.pools[pool][backend].add_to(&mut totals);
+        }
+        totals
+    }
+}
+
+impl PoolShared {
+    /// Tells the workers of a backend's new standing. Returns whether it differs from the old one.
+    pub fn set_standing(&self, backend: usize, standing: Standing) -> bool {
+        let old = self.backends[backend].standing.swap(standing as u8, Ordering::Release);
+        self.epoch.fetch_add(1, Ordering::Release);
+        old != standing as u8
+    }
+
+    /// Tells the workers where a named backend is now.
+    pub fn set_resolved(&self, backend: usize, addr: Option<SocketAddr>) {
+        if let Ok(mut resolved) = self.backends[backend].resolved.write() {
+            *resolved = addr;
+        }
+        self.epoch.fetch_add(1, Ordering::Release);
+    }
+}
+
+impl BackendShared {
+    fn new(address: &Address) -> Self {
+        let resolved = match address {
+            Address::Ip(addr) => Some(*addr),
+            Address::Name(..) | Address::Unix(_) => None,
+        };
+        Self {
+            standing: AtomicU8::new(Standing::Unknown as u8),
+            active: AtomicU32::new(0),
+            resolved: RwLock::new(resolved),
+        }
+    }
+
+    /// How eligible it is.
+    #[must_use]
+    pub fn standing(&self) -> Standing {
+        const ALL: [Standing; 4] = [Standing::Ready, Standing::Unknown, Standing::Out, Standing::Excluded];
+        let value = self.standing.load(Ordering::Acquire);
+        ALL.into_iter().find(|&standing| standing as u8 == value).unwrap_or_default()
+    }
+
+    /// Where it is, if known; for Unix sockets never.
+    #[must_use]
+    pub fn resolved(&self) -> Option<SocketAddr> {
+        self.resolved.read().ok().and_then(|resolved| *resolved)
+    }
+
+    /// Running attempts, over all workers.
+    #[must_use]
+    pub fn active(&self) -> u32 {
+        self.active.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn begin(&self) {
+        self.active.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn end(&self) {
+        self.active.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Loads for PoolShared {
+    fn active(&self, backend: usize) -> u32 {
+        self.backends[backend].active()
+    }
+}

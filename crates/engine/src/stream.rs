@@ -1,0 +1,94 @@
+//! One byte stream: TCP or Unix socket, later TLS.
+//!
+//! Owns the choice among kinds of socket and nothing else; every reader and writer of the data plane goes through it.
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpStream, UnixStream};
+
+/// A connected socket.
+#[derive(Debug)]
+pub(crate) enum Stream {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+}
+
+impl Stream {
+    /// Reads once; 0 is the end of the stream.
+    pub(crate) fn poll_read(&mut self, cx: &mut Context<'_>, room: &mut [u8]) -> Poll<io::Result<usize>> {
+        let mut buf = ReadBuf::new(room);
+        let read = match self {
+            Self::Tcp(tcp) => Pin::new(tcp).poll_read(cx, &mut buf),
+            Self::Unix(unix) => Pin::new(unix).poll_read(cx, &mut buf),
+        };
+        ready!(read)?;
+        Poll::Ready(Ok(buf.filled().len()))
+    }
+
+    /// Writes once, perhaps less than all.
+    pub(crate) fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        match self {
+            Self::Tcp(tcp) => Pin::new(tcp).poll_write(cx, bytes),
+            Self::Unix(unix) => Pin::new(unix).poll_write(cx, bytes),
+        }
+    }
+
+    /// Writes two pieces in one call, perhaps less than all.
+    pub(crate) fn poll_write_two(
+        &mut self,
+        cx: &mut Context<'_>,
+        first: &[u8],
+        second: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let slices = [IoSlice::new(first), IoSlice::new(second)];
+        match self {
+            Self::Tcp(tcp) => Pin::new(tcp).poll_write_vectored(cx, &slices),
+            Self::Unix(unix) => Pin::new(unix).poll_write_vectored(cx, &slices),
+        }
+    }
+
+    /// Ready when there is something to read, be it the end of the stream.
+    pub(crate) fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Tcp(tcp) => tcp.poll_read_ready(cx),
+            Self::Unix(unix) => unix.poll_read_ready(cx),
+        }
+    }
+
+    /// Reads without waiting and without a task to wake; `WouldBlock` if there is nothing.
+    pub(crate) fn try_read(&self, room: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(tcp) => tcp.try_read(room),
+            Self::Unix(unix) => unix.try_read(room),
+        }
+    }
+
+    /// Ends our direction; the peer reads the end of the stream.
+    pub(crate) fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Tcp(tcp) => Pin::new(tcp).poll_shutdown(cx),
+            Self::Unix(unix) => Pin::new(unix).poll_shutdown(cx),
+        }
+    }
+
+    /// Whether the peer has closed or sent something unasked, asked of the kernel itself.
+    pub(crate) fn is_stale(&self) -> bool {
+        let mut byte = [std::mem::MaybeUninit::uninit(); 1];
+        let flags = libc::MSG_PEEK | libc::MSG_DONTWAIT;
+        let peeked = match self {
+            Self::Tcp(tcp) => socket2::SockRef::from(tcp).recv_with_flags(&mut byte, flags),
+            Self::Unix(unix) => socket2::SockRef::from(unix).recv_with_flags(&mut byte, flags),
+        };
+        !matches!(peeked, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+    }
+
+    pub(crate) fn as_tcp(&self) -> Option<&TcpStream> {
+        match self {
+            Self::Tcp(tcp) => Some(tcp),
+            Self::Unix(_) => None,
+        }
+    }
+}

@@ -1,0 +1,230 @@
+//! Deadlines of one worker: a flat table that is swept when its earliest entry is due.
+//!
+//! Owns when a waiting task is woken for lateness. Setting a deadline is one store into the table, with no list or
+//! wheel to maintain: nearly every deadline of a proxy is moved long before it is due. A sweep walks the table (four
+//! bytes an entry), wakes what is late and finds the next earliest. The table also knows which backend a task waits
+//! for, so that all who wait for a backend that went down can be woken at once.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+
+/// Milliseconds since the worker started; wraps after 49 days, which `reached` copes with for waits below 24 days.
+pub(crate) type Millis = u32;
+
+/// No deadline.
+const NEVER: Millis = Millis::MAX;
+/// The sweep found the deadline past; stays until the next `set` or `clear`.
+const LATE: Millis = Millis::MAX - 1;
+/// Sweeps are at least this far apart, which is also how late a deadline may fire.
+const RESOLUTION_MS: Millis = 10;
+/// Longest representable wait; longer ones fire early and are set again by nobody, so `config` stays below it.
+const LONGEST_MS: u128 = 24 * 24 * 3600 * 1000;
+
+/// Nobody's backend: the entry waits for no backend in particular.
+pub(crate) const NO_BACKEND: u32 = u32::MAX;
+
+#[derive(Default)]
+struct Table {
+    due: Vec<Millis>,
+    backend: Vec<u32>,
+    wakers: Vec<Option<Waker>>,
+    free: Vec<u32>,
+    next_sweep: Option<Millis>,
+    sweeper: Option<Waker>,
+}
+
+/// The table of a worker.
+pub(crate) struct Timers {
+    epoch: Instant,
+    table: RefCell<Table>,
+}
+
+/// One entry; gives its place back when dropped.
+pub(crate) struct Timer {
+    timers: Rc<Timers>,
+    slot: u32,
+}
+
+/// Whether `now` is not before `due` on the wrapping clock.
+fn reached(now: Millis, due: Millis) -> bool {
+    now.wrapping_sub(due) < Millis::MAX / 2
+}
+
+impl Timers {
+    pub(crate) fn new() -> Rc<Self> {
+        Rc::new(Self { epoch: Instant::now(), table: RefCell::default() })
+    }
+
+    /// The instant as the table counts.
+    #[expect(clippy::cast_possible_truncation, reason = "wraps on purpose")]
+    pub(crate) fn millis(&self, at: Instant) -> Millis {
+        at.saturating_duration_since(self.epoch).as_millis() as Millis
+    }
+
+    pub(crate) fn timer(self: &Rc<Self>) -> Timer {
+        let mut table = self.table.borrow_mut();
+        let slot = table.free.pop().unwrap_or_else(|| {
+            table.due.push(NEVER);
+            table.backend.push(NO_BACKEND);
+            table.wakers.push(None);
+            u32::try_from(table.due.len() - 1).unwrap_or(0)
+        });
+        Timer { timers: Rc::clone(self), slot }
+    }
+
+    /// Wakes every task that waits for this backend.
+    pub(crate) fn wake_backend(&self, backend: u32) {
+        self.wake_where(|table, slot| table.backend[slot] == backend);
+    }
+
+    /// Wakes every task that has an entry.
+    pub(crate) fn wake_all(&self) {
+        self.wake_where(|_, _| true);
+    }
+
+    fn wake_where(&self, wanted: impl Fn(&Table, usize) -> bool) {
+        let woken: Vec<Waker> = {
+            let table = self.table.borrow();
+            (0..table.due.len())
+                .filter(|&slot| wanted(&table, slot))
+                .filter_map(|slot| table.wakers[slot].clone())
+                .collect()
+        };
+        woken.into_iter().for_each(Waker::wake);
+    }
+
+    /// Runs for the life of the worker: sweeps whenever the earliest deadline is due.
+    pub(crate) async fn run(self: Rc<Self>) {
+        loop {
+            let next = std::future::poll_fn(|cx| self.poll_wanted(cx)).await;
+            let at = self.epoch + Duration::from_millis(u64::from(next));
+            self.sleep_until_or_earlier(at.max(Instant::now() + Duration::from_millis(u64::from(RESOLUTION_MS)))).await;
+            self.sweep();
+        }
+    }
+
+    fn poll_wanted(&self, cx: &mut Context<'_>) -> Poll<Millis> {
+        let mut table = self.table.borrow_mut();
+        match table.next_sweep {
+            Some(next) => Poll::Ready(next),
+            None => {
+                table.sweeper = Some(cx.waker().clone());
+                Poll::Pending
+            }
+        }
+    }
+
+    /// Sleeps, but goes on sleeping less when an earlier deadline has been set meanwhile.
+    async fn sleep_until_or_earlier(&self, at: Instant) {
+        let mut planned = self.millis(at);
+        let sleep = tokio::time::sleep_until(at.into());
+        tokio::pin!(sleep);
+        std::future::poll_fn(|cx| {
+            let mut table = self.table.borrow_mut();
+            if let Some(next) = table.next_sweep.filter(|&next| reached(planned, next.wrapping_add(RESOLUTION_MS + 1)))
+            {
+                planned = next.wrapping_add(RESOLUTION_MS);
+                sleep.as_mut().reset((self.epoch + Duration::from_millis(u64::from(planned))).into());
+            }
+            table.sweeper = Some(cx.waker().clone());
+            drop(table);
+            sleep.as_mut().poll(cx)
+        })
+        .await;
+    }
+
+    fn sweep(&self) {
+        let now = self.millis(Instant::now());
+        let mut woken = Vec::new();
+        {
+            let table = &mut *self.table.borrow_mut();
+            let mut earliest: Option<Millis> = None;
+            for (slot, due) in table.due.iter_mut().enumerate().filter(|(_, due)| **due < LATE) {
+                if reached(now, *due) {
+                    *due = LATE;
+                    woken.extend(table.wakers[slot].clone());
+                } else if earliest.is_none_or(|e| reached(e, *due)) {
+                    earliest = Some(*due);
+                }
+            }
+            table.next_sweep = earliest;
+        }
+        woken.into_iter().for_each(Waker::wake);
+    }
+}
+
+impl Timer {
+    /// Sets the deadline so long after `now`; `None` clears it.
+    #[expect(clippy::cast_possible_truncation, reason = "bounded by LONGEST_MS")]
+    pub(crate) fn set(&self, now: Instant, wait: Option<Duration>) {
+        let Some(wait) = wait else { return self.clear() };
+        let due = self.timers.millis(now).wrapping_add(wait.as_millis().min(LONGEST_MS) as Millis);
+        self.set_due(due);
+    }
+
+    /// Sets the earlier of two waits from `now`.
+    pub(crate) fn set_earlier(&self, now: Instant, wait: Option<Duration>, until: Option<Instant>) {
+        let left = until.map(|until| until.saturating_duration_since(now));
+        let wait = match (wait, left) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        };
+        self.set(now, wait);
+    }
+
+    fn set_due(&self, due: Millis) {
+        let due = if due < LATE { due } else { 0 };
+        let mut table = self.timers.table.borrow_mut();
+        table.due[self.slot as usize] = due;
+        if table.next_sweep.is_none_or(|next| !reached(due, next)) {
+            table.next_sweep = Some(due);
+            if let Some(sweeper) = table.sweeper.take() {
+                drop(table);
+                sweeper.wake();
+            }
+        }
+    }
+
+    /// No deadline.
+    pub(crate) fn clear(&self) {
+        self.timers.table.borrow_mut().due[self.slot as usize] = NEVER;
+    }
+
+    /// Says which backend the task waits for, so that its going down wakes the task; [`NO_BACKEND`] for none.
+    pub(crate) fn waits_for(&self, backend: u32) {
+        self.timers.table.borrow_mut().backend[self.slot as usize] = backend;
+    }
+
+    /// Leaves the task's waker, so that `wake_all` and `wake_backend` reach it, without judging the deadline.
+    pub(crate) fn register(&self, cx: &Context<'_>) {
+        let mut table = self.timers.table.borrow_mut();
+        let waker = &mut table.wakers[self.slot as usize];
+        if !waker.as_ref().is_some_and(|w| w.will_wake(cx.waker())) {
+            *waker = Some(cx.waker().clone());
+        }
+    }
+
+    /// Ready once a sweep has found the deadline past; costs no look at the clock.
+    pub(crate) fn poll_late(&self, cx: &Context<'_>) -> Poll<()> {
+        if self.timers.table.borrow().due[self.slot as usize] == LATE {
+            return Poll::Ready(());
+        }
+        self.register(cx);
+        Poll::Pending
+    }
+}
+
+impl Drop for Timer {
+    fn drop(&mut self) {
+        let mut table = self.timers.table.borrow_mut();
+        let slot = self.slot as usize;
+        table.due[slot] = NEVER;
+        table.backend[slot] = NO_BACKEND;
+        let waker = table.wakers[slot].take();
+        table.free.push(self.slot);
+        drop(table);
+        drop(waker);
+    }
+}
