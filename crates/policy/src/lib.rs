@@ -8,5 +8,8 @@ pub mod balance;
 pub mod health;
 pub mod plan;
 pub mod retry;
+pub mod rewrite;
 pub mod rng;
 pub mod route;
+pub mod split;
+pub mod template;
