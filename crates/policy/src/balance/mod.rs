@@ -3,8 +3,30 @@
 //! One small file for each policy behind one trait, [`Balancer`], that is *told* of changes, so that a pick is O(1) or
 //! O(log n). Each worker owns one balancer for each pool; what must hold for the whole process (running requests) is
 //! read through [`Loads`].
+//!
+//! Driven by the engine: `pick`, then `taken` when the attempt begins, `returned` when it ended, and `backend_changed`
+//! whenever health or the operator changed a standing. Who may be picked at all is decided once, in `tiers`; a policy
+//! only chooses within one level of it. Which standing a backend has is the business of [`crate::health`].
+
+mod first;
+mod heap;
+mod ip_hash;
+mod least_requests;
+mod power_of_two;
+mod random;
+mod round_robin;
+mod shares;
+mod tiers;
 
 use std::net::IpAddr;
+
+use first::First;
+use ip_hash::IpHash;
+use least_requests::LeastRequests;
+use power_of_two::PowerOfTwo;
+use random::Random;
+use round_robin::RoundRobin;
+use tiers::Tiers;
 
 use crate::plan::{Backend, PolicyKind};
 use crate::rng::Rng;
@@ -46,26 +68,28 @@ pub struct Pick<'a> {
 pub trait Balancer {
     /// The backend's standing changed.
     fn backend_changed(&mut self, backend: usize, standing: Standing);
-    /// An attempt at the backend begins in this worker.
+    /// An attempt at the backend begins in this worker; `loads` counts it already.
     fn taken(&mut self, backend: usize, loads: &dyn Loads);
-    /// An attempt at the backend ended in this worker.
+    /// An attempt at the backend ended in this worker; `loads` counts it no longer.
     fn returned(&mut self, backend: usize, loads: &dyn Loads);
-    /// Picks a backend; `None` only if all are excluded (or tried and nothing else is left and the pool has no other).
+    /// Picks a backend; `None` only if all are excluded. A tried one comes back only when every other eligible one was
+    /// tried, too: whether it is worth another attempt is for the caller to say.
     fn pick(&mut self, pick: &mut Pick<'_>) -> Option<usize>;
 }
 
-/// Makes the balancer of a policy for one worker. `seed` makes workers start at different phases.
+/// Makes the balancer of a policy for one worker. `seed` makes workers start at different phases; `ip-hash` ignores it,
+/// so that all workers and nodes send a client to the same backend.
+///
+/// Until told otherwise, a backend is [`Standing::Unknown`], or [`Standing::Excluded`] where the file wants no work for it.
+/// Indices are those of `backends`, of which a pool has at most 65,536.
 #[must_use]
-pub fn new(_kind: PolicyKind, backends: &[Backend], _seed: u64) -> Box<dyn Balancer> {
-    struct Stub(usize, usize);
-    impl Balancer for Stub {
-        fn backend_changed(&mut self, _: usize, _: Standing) {}
-        fn taken(&mut self, _: usize, _: &dyn Loads) {}
-        fn returned(&mut self, _: usize, _: &dyn Loads) {}
-        fn pick(&mut self, _: &mut Pick<'_>) -> Option<usize> {
-            self.0 += 1;
-            Some(self.0 % self.1)
-        }
+pub fn new(kind: PolicyKind, backends: &[Backend], seed: u64) -> Box<dyn Balancer> {
+    match kind {
+        PolicyKind::RoundRobin => Box::new(Tiers::<RoundRobin>::new(backends, seed)),
+        PolicyKind::Random => Box::new(Tiers::<Random>::new(backends, seed)),
+        PolicyKind::LeastRequests => Box::new(Tiers::<LeastRequests>::new(backends, seed)),
+        PolicyKind::PowerOfTwo => Box::new(Tiers::<PowerOfTwo>::new(backends, seed)),
+        PolicyKind::IpHash => Box::new(Tiers::<IpHash>::new(backends, seed)),
+        PolicyKind::First => Box::new(Tiers::<First>::new(backends, seed)),
     }
-    Box::new(Stub(0, backends.len()))
 }

@@ -1,0 +1,191 @@
+//! Who may be picked: backends sorted into levels by standing and tier.
+//!
+//! Owns the order of choice and the avoidance of tried backends, for every policy alike. What to do within one level is
+//! the policy's business ([`Choose`]). A change of standing is O(n) and only marks the two levels it touches; the policy
+//! hears of its new members at the next pick, so that a burst of changes costs one rebuild.
+
+use super::{Balancer, Loads, Pick, Standing};
+use crate::plan::{Backend, Wanted};
+use crate::rng::mix;
+
+/// A backend as policies see it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Member {
+    /// Its index in the pool.
+    pub(super) backend: u16,
+    /// Its share of work, at least 1.
+    pub(super) weight: u32,
+    /// A hash of its name: the same in every worker, process and generation of the plan.
+    pub(super) key: u64,
+}
+
+/// A policy within one level.
+pub(super) trait Choose {
+    /// A policy without members.
+    fn new(seed: u64) -> Self;
+    /// Replaces the members; they are in file order, at least one.
+    fn members_changed(&mut self, members: &[Member], loads: &dyn Loads);
+    /// Chooses a member that is not in `pick.tried`; the caller has made sure that there is one.
+    fn choose(&mut self, pick: &mut Pick<'_>) -> Option<u16>;
+    /// The load of a backend of this level may have changed. Members may be not yet known.
+    fn load_changed(&mut self, _backend: u16, _loads: &dyn Loads) {}
+}
+
+/// The place of a member in a slice in file order.
+pub(super) fn position(members: &[Member], backend: u16) -> Option<usize> {
+    members.binary_search_by_key(&backend, |member| member.backend).ok()
+}
+
+/// Levels in the order of choice; the tier counts only among those that may well answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Rank {
+    Ready(u8),
+    Unknown(u8),
+    Out,
+}
+
+/// One backend of the pool, eligible or not.
+struct Slot {
+    member: Member,
+    tier: u8,
+    standing: Standing,
+}
+
+impl Slot {
+    fn new(index: u16, backend: &Backend) -> Self {
+        let standing = match backend.state {
+            Wanted::Ready => Standing::Unknown,
+            Wanted::Drained | Wanted::Down => Standing::Excluded,
+        };
+        let member = Member { backend: index, weight: backend.weight.max(1), key: key_of(&backend.name) };
+        Self { member, tier: backend.tier, standing }
+    }
+
+    fn rank(&self) -> Option<Rank> {
+        match self.standing {
+            Standing::Ready => Some(Rank::Ready(self.tier)),
+            Standing::Unknown => Some(Rank::Unknown(self.tier)),
+            Standing::Out => Some(Rank::Out),
+            Standing::Excluded => None,
+        }
+    }
+}
+
+/// Backends of one rank, with the policy that chooses among them.
+struct Level<P> {
+    rank: Rank,
+    members: Vec<Member>,
+    policy: P,
+    /// Whether the policy has heard of the members.
+    told: bool,
+}
+
+impl<P> Level<P> {
+    /// Whether a member is not in `tried`.
+    fn has_untried(&self, tried: &[u16]) -> bool {
+        if self.members.len() > tried.len() {
+            return true;
+        }
+        self.members.iter().any(|member| !tried.contains(&member.backend))
+    }
+}
+
+/// A policy over a whole pool.
+pub(super) struct Tiers<P> {
+    slots: Vec<Slot>,
+    /// In the order of choice, none without members.
+    levels: Vec<Level<P>>,
+    seed: u64,
+}
+
+impl<P: Choose> Tiers<P> {
+    pub(super) fn new(backends: &[Backend], seed: u64) -> Self {
+        let slots: Vec<_> = (0..=u16::MAX).zip(backends).map(|(index, backend)| Slot::new(index, backend)).collect();
+        let mut tiers = Self { slots, levels: Vec::new(), seed };
+        for index in 0..tiers.slots.len() {
+            tiers.enter(index);
+        }
+        tiers
+    }
+
+    /// Puts a backend into the level of its rank, which it may be the first of.
+    fn enter(&mut self, index: usize) {
+        let slot = &self.slots[index];
+        let Some(rank) = slot.rank() else { return };
+        let at = self.levels.binary_search_by_key(&rank, |level| level.rank).unwrap_or_else(|at| {
+            let level = Level { rank, members: Vec::new(), policy: P::new(self.seed), told: false };
+            self.levels.insert(at, level);
+            at
+        });
+        let level = &mut self.levels[at];
+        let place = level.members.partition_point(|member| member.backend < slot.member.backend);
+        level.members.insert(place, slot.member);
+        level.told = false;
+    }
+
+    /// Takes a backend out of the level of its rank, which ends with its last member.
+    fn leave(&mut self, index: usize) {
+        let Some(at) = self.level_of(index) else { return };
+        let backend = self.slots[index].member.backend;
+        let level = &mut self.levels[at];
+        level.members.retain(|member| member.backend != backend);
+        level.told = false;
+        if level.members.is_empty() {
+            self.levels.remove(at);
+        }
+    }
+
+    fn level_of(&self, index: usize) -> Option<usize> {
+        let rank = self.slots.get(index)?.rank()?;
+        self.levels.iter().position(|level| level.rank == rank)
+    }
+
+    /// The first level with an untried backend. Levels that are out count only when there is no other.
+    fn untried_level(&self, tried: &[u16]) -> Option<usize> {
+        let hopeful = self.levels.iter().take_while(|level| level.rank != Rank::Out).count();
+        self.levels.iter().take(hopeful.max(1)).position(|level| level.has_untried(tried))
+    }
+
+    fn load_changed(&mut self, index: usize, loads: &dyn Loads) {
+        if let Some(at) = self.level_of(index) {
+            self.levels[at].policy.load_changed(self.slots[index].member.backend, loads);
+        }
+    }
+}
+
+impl<P: Choose> Balancer for Tiers<P> {
+    fn backend_changed(&mut self, backend: usize, standing: Standing) {
+        if self.slots.get(backend).is_none_or(|slot| slot.standing == standing) {
+            return;
+        }
+        self.leave(backend);
+        self.slots[backend].standing = standing;
+        self.enter(backend);
+    }
+
+    fn taken(&mut self, backend: usize, loads: &dyn Loads) {
+        self.load_changed(backend, loads);
+    }
+
+    fn returned(&mut self, backend: usize, loads: &dyn Loads) {
+        self.load_changed(backend, loads);
+    }
+
+    fn pick(&mut self, pick: &mut Pick<'_>) -> Option<usize> {
+        let (at, tried) = match self.untried_level(pick.tried) {
+            Some(at) => (at, pick.tried),
+            None => (0, [].as_slice()),
+        };
+        let level = self.levels.get_mut(at)?;
+        if !level.told {
+            level.policy.members_changed(&level.members, pick.loads);
+            level.told = true;
+        }
+        let mut within = Pick { client: pick.client, tried, rng: &mut *pick.rng, loads: pick.loads };
+        level.policy.choose(&mut within).map(usize::from)
+    }
+}
+
+fn key_of(name: &str) -> u64 {
+    name.bytes().fold(0, |hash, byte| mix(hash.wrapping_add(u64::from(byte)).wrapping_add(1)))
+}
