@@ -20,7 +20,17 @@ impl Span {
         &buf[self.start as usize..self.end as usize]
     }
 
+    /// The span from `start` up to `end`, both offsets into a head. Heads are far below 4 GiB (the decoders cut their
+    /// limit there), so nothing is lost.
+    #[inline]
+    #[must_use]
+    #[expect(clippy::cast_possible_truncation, reason = "decoders never look at more than u32::MAX bytes of a head")]
+    pub(crate) fn new(start: usize, end: usize) -> Self {
+        Self { start: start as u32, end: end as u32 }
+    }
+
     /// Whether the span holds no byte.
+    #[inline]
     #[must_use]
     pub fn is_empty(self) -> bool {
         self.start == self.end
@@ -76,6 +86,65 @@ pub enum Name {
     Cookie,
     /// `Max-Forwards`.
     MaxForwards,
+}
+
+impl Name {
+    /// Which special name `name` is, compared without case. `name` must be a token (RFC 9110, section 5.6.2).
+    #[inline]
+    #[must_use]
+    pub fn of(name: &[u8]) -> Self {
+        match name.len() {
+            2 if is(name, b"te") => Self::Te,
+            3 if is(name, b"via") => Self::Via,
+            4 if is(name, b"host") => Self::Host,
+            6 if is(name, b"cookie") => Self::Cookie,
+            6 if is(name, b"expect") => Self::Expect,
+            7 if is(name, b"upgrade") => Self::Upgrade,
+            7 if is(name, b"trailer") => Self::Trailer,
+            9 if is(name, b"forwarded") => Self::Forwarded,
+            10 if is(name, b"connection") => Self::Connection,
+            10 if is(name, b"keep-alive") => Self::KeepAlive,
+            12 if is(name, b"x-request-id") => Self::XRequestId,
+            12 if is(name, b"max-forwards") => Self::MaxForwards,
+            14 if is(name, b"content-length") => Self::ContentLength,
+            14 if is(name, b"http2-settings") => Self::Http2Settings,
+            15 if is(name, b"x-forwarded-for") => Self::XForwardedFor,
+            16 if is(name, b"proxy-connection") => Self::ProxyConnection,
+            16 if is(name, b"x-forwarded-host") => Self::XForwardedHost,
+            16 if is(name, b"x-forwarded-port") => Self::XForwardedPort,
+            17 if is(name, b"transfer-encoding") => Self::TransferEncoding,
+            17 if is(name, b"x-forwarded-proto") => Self::XForwardedProto,
+            18 if is(name, b"proxy-authenticate") => Self::ProxyAuth,
+            19 if is(name, b"proxy-authorization") => Self::ProxyAuth,
+            _ => Self::Other,
+        }
+    }
+
+    /// Whether fields of this name are meant for one connection only, listed by `Connection` or not (RFC 9110, section
+    /// 7.6.1). `Trailer` is not among them: trailers are forwarded, so their announcement stays true.
+    #[inline]
+    #[must_use]
+    pub fn is_hop_by_hop(self) -> bool {
+        matches!(
+            self,
+            Self::Connection
+                | Self::KeepAlive
+                | Self::ProxyConnection
+                | Self::ProxyAuth
+                | Self::Te
+                | Self::TransferEncoding
+                | Self::Upgrade
+                | Self::Http2Settings
+        )
+    }
+}
+
+/// Compares a token with a lower-case name of letters, digits and hyphens. Setting bit 5 lowers letters; the only other
+/// bytes that it could turn into such a character are control characters, which no token has.
+#[inline]
+fn is<const N: usize>(token: &[u8], lower: &[u8; N]) -> bool {
+    let Ok(token) = <&[u8; N]>::try_from(token) else { return false };
+    token.iter().zip(lower).fold(0, |differences, (a, b)| differences | ((a | 0x20) ^ b)) == 0
 }
 
 /// One field line.

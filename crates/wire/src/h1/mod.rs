@@ -4,9 +4,13 @@
 
 mod answer;
 pub mod chunked;
+pub mod encode;
+mod facts;
 mod fields;
 mod request;
+mod target;
 
+pub use crate::Malformed;
 pub use answer::parse_answer;
 pub use request::parse_request;
 
@@ -33,15 +37,45 @@ pub enum Parsed {
 /// Why a request is refused: the status to answer with and the cause to name. The connection closes after it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Refusal {
-    /// 400, 414, 431, 501 or 505.
+    /// 400, 414, 417, 431, 501 or 505.
     pub status: u16,
     /// What is wrong, in a few plain words (for `Proxy-Status` details and the log).
     pub why: &'static str,
 }
 
-/// Why an answer (or its body) cannot be trusted; the client gets 502 or a visible truncation.
+impl Refusal {
+    /// 400 Bad Request.
+    pub(crate) const fn bad(why: &'static str) -> Self {
+        Self { status: 400, why }
+    }
+}
+
+/// Why reading a head ended before its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Malformed {
-    /// What is wrong, in a few plain words.
-    pub why: &'static str,
+enum Stop {
+    /// The bytes so far are fine, but there are more to come.
+    Partial,
+    /// Refused. Answers use only the cause.
+    Refused(Refusal),
+}
+
+impl From<Refusal> for Stop {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+/// Shorthand for a 400 with its cause.
+const fn bad(why: &'static str) -> Stop {
+    Stop::Refused(Refusal::bad(why))
+}
+
+/// Heads beyond so many bytes are first searched for their end: a client that drips a long head byte by byte then costs
+/// a search a byte and not a parse. Shorter ones are parsed at once, which also finds faults before the head is whole.
+const SEARCH_FIRST_BYTES: usize = 4096;
+
+/// Whether `buf` is long and certainly holds no whole head.
+#[inline]
+fn is_surely_partial(buf: &[u8]) -> bool {
+    buf.len() > SEARCH_FIRST_BYTES && memchr::memmem::find(buf, b"\r\n\r\n").is_none()
 }
