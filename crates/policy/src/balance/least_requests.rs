@@ -59,6 +59,7 @@ impl Choose for LeastRequests {
                 self.seen.set(member.backend, Load { active, weight: member.weight, turn });
             }
         }
+        self.next = members.partition_point(|member| Some(member.backend) < self.next_backend()) % members.len().max(1);
         self.members = members.to_vec();
     }
 
@@ -77,6 +78,10 @@ impl Choose for LeastRequests {
 }
 
 impl LeastRequests {
+    fn next_backend(&self) -> Option<u16> {
+        self.members.get(self.next).map(|member| member.backend)
+    }
+
     /// Reads the next few members.
     fn refresh(&mut self, loads: &dyn Loads) {
         for _ in 0..REFRESHED.min(self.members.len()) {

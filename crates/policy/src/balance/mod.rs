@@ -93,3 +93,6 @@ pub fn new(kind: PolicyKind, backends: &[Backend], seed: u64) -> Box<dyn Balance
         PolicyKind::First => Box::new(Tiers::<First>::new(backends, seed)),
     }
 }
+
+#[cfg(test)]
+mod tests;
