@@ -102,3 +102,130 @@ impl AccessList {
         !self.deny.contains(ip) && (self.allow.is_empty() || self.allow.contains(ip))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn set(ranges: &[&str]) -> CidrSet {
+        CidrSet::new(&ranges.iter().map(|range| range.parse().unwrap()).collect::<Vec<_>>())
+    }
+
+    fn has(set: &CidrSet, ip: &str) -> bool {
+        set.contains(ip.parse().unwrap())
+    }
+
+    #[test]
+    fn an_empty_set_has_nothing() {
+        assert!(set(&[]).is_empty());
+        assert!(!has(&set(&[]), "192.0.2.1"));
+        assert!(!set(&["192.0.2.1/32"]).is_empty());
+        assert!(!set(&["::1/128"]).is_empty());
+    }
+
+    #[test]
+    fn a_range_goes_from_its_first_to_its_last_address() {
+        let it = set(&["192.0.2.64/26", "2001:db8:1::/48"]);
+        for inside in ["192.0.2.64", "192.0.2.127", "2001:db8:1::", "2001:db8:1:ffff:ffff:ffff:ffff:ffff"] {
+            assert!(has(&it, inside), "{inside}");
+        }
+        for outside in ["192.0.2.63", "192.0.2.128", "2001:db8:0:ffff::", "2001:db8:2::"] {
+            assert!(!has(&it, outside), "{outside}");
+        }
+    }
+
+    #[test]
+    fn host_bits_in_a_range_do_not_matter() {
+        assert!(has(&set(&["192.0.2.77/24"]), "192.0.2.1"));
+    }
+
+    #[test]
+    fn whole_families_are_ranges_too() {
+        let all = set(&["0.0.0.0/0", "::/0"]);
+        for ip in ["0.0.0.0", "255.255.255.255", "::", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"] {
+            assert!(has(&all, ip), "{ip}");
+        }
+        assert!(!has(&set(&["0.0.0.0/0"]), "::1"));
+    }
+
+    #[test]
+    fn mapped_addresses_count_as_ipv4() {
+        assert!(has(&set(&["192.0.2.0/24"]), "::ffff:192.0.2.9"));
+        assert!(has(&set(&["::ffff:192.0.2.0/120"]), "192.0.2.9"));
+        assert!(has(&set(&["::ffff:0:0/96"]), "203.0.113.1"));
+        assert!(!has(&set(&["::/0"]), "::ffff:192.0.2.9"));
+        assert!(!has(&set(&["::/0"]), "192.0.2.9"));
+        assert!(!has(&set(&["192.0.2.0/24"]), "::192.0.2.9"));
+    }
+
+    #[test]
+    fn overlapping_and_touching_ranges_become_one() {
+        let it = set(&["10.0.0.0/9", "10.128.0.0/9", "10.1.0.0/16", "10.0.0.0/9", "11.0.0.0/8"]);
+        assert_eq!(it.v4.0, [(0x0a00_0000, 0x0bff_ffff)]);
+        let it = set(&["255.0.0.0/8", "255.255.255.255/32", "0.0.0.0/32", "::/0", "ffff::/16"]);
+        assert_eq!(it.v4.0, [(0, 0), (0xff00_0000, u32::MAX)]);
+        assert_eq!(it.v6.0, [(0, u128::MAX)]);
+    }
+
+    #[test]
+    fn a_hundred_thousand_ranges_are_one_sorted_list() {
+        // Every other /24: none of them touch.
+        let ranges: Vec<IpNet> =
+            (0..100_000_u32).rev().map(|i| Ipv4Net::new((i << 9).into(), 24).unwrap().into()).collect();
+        let it = CidrSet::new(&ranges);
+        assert_eq!(it.v4.0.len(), 100_000);
+        assert!(it.v4.0.is_sorted());
+        for i in 0..100_000_u32 {
+            assert!(it.contains(std::net::Ipv4Addr::from_bits(i << 9 | 0xff).into()));
+            assert!(!it.contains(std::net::Ipv4Addr::from_bits((i << 9) + 0x100).into()));
+        }
+    }
+
+    #[test]
+    fn deny_wins_over_allow_and_an_empty_allow_is_everybody() {
+        let list = AccessList { allow: set(&["10.0.0.0/8"]), deny: set(&["10.1.0.0/16"]) };
+        let admits = |list: &AccessList, ip: &str| list.admits(ip.parse().unwrap());
+        assert!(admits(&list, "10.0.0.1"));
+        assert!(!admits(&list, "10.1.0.1"));
+        assert!(!admits(&list, "192.0.2.1"));
+        assert!(!admits(&list, "2001:db8::1"));
+        let open = AccessList { deny: set(&["10.1.0.0/16"]), ..AccessList::default() };
+        assert!(admits(&open, "2001:db8::1"));
+        assert!(!admits(&open, "::ffff:10.1.0.1"));
+        assert!(admits(&AccessList::default(), "10.1.0.1"));
+    }
+
+    fn crowded_v4() -> impl Strategy<Value = IpNet> {
+        (0..64_u32, 24..=32_u8).prop_map(|(ip, length)| Ipv4Net::new((ip * 5).into(), length).unwrap().into())
+    }
+
+    fn crowded_v6() -> impl Strategy<Value = IpNet> {
+        let block = prop_oneof![Just(0_u128), Just(0xffff_0000_0000), Just(u128::MAX - 0xff)];
+        (block, 0..64_u128, 90..=128_u8)
+            .prop_map(|(block, ip, length)| Ipv6Net::new((block + ip * 4).into(), length).unwrap().into())
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn it_agrees_with_asking_every_range(
+            v4 in proptest::collection::vec(crowded_v4(), 0..12),
+            v6 in proptest::collection::vec(crowded_v6(), 0..12),
+        ) {
+            let ranges = [v4, v6].concat();
+            let it = CidrSet::new(&ranges);
+            let blocks = [0_u128, 0xffff_0000_0000, u128::MAX - 0x1ff];
+            for bits in blocks.into_iter().flat_map(|block| (0..0x200).map(move |i| block + i)) {
+                let ip = IpAddr::V6(bits.into()).to_canonical();
+                let wanted = ranges.iter().any(|range| match (range, ip) {
+                    (IpNet::V6(net), IpAddr::V4(v4)) => net.prefix_len() >= 96 && net.contains(&v4.to_ipv6_mapped()),
+                    (range, ip) => range.contains(&ip),
+                });
+                prop_assert_eq!(it.contains(ip), wanted, "{}", ip);
+            }
+        }
+    }
+}

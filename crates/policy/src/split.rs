@@ -145,3 +145,124 @@ fn hash_of(name: &str) -> u64 {
     hash.words([name, ""]);
     hash.0
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::{Ipv4Addr, Ipv6Addr};
+
+    use super::*;
+
+    const CLIENTS: u32 = 20_000;
+
+    fn v4(n: u32) -> IpAddr {
+        Ipv4Addr::from_bits(0x0a00_0000 + n).into()
+    }
+
+    fn arm_of(arms: &[(u32, &str)], client: IpAddr, salt: u64) -> usize {
+        by_client(arms.iter().copied(), client, salt)
+    }
+
+    /// Clients on each of the arms.
+    fn shares(arms: &[(u32, &str)], salt: u64) -> Vec<u32> {
+        let mut counts = vec![0; arms.len()];
+        (0..CLIENTS).for_each(|n| counts[arm_of(arms, v4(n), salt)] += 1);
+        counts
+    }
+
+    /// Within a twentieth of all.
+    fn about(count: u32, share: f64) -> bool {
+        (f64::from(count) / f64::from(CLIENTS) - share).abs() < 0.02
+    }
+
+    #[test]
+    fn requests_are_shared_by_weight() {
+        let mut rng = Rng::new(7);
+        let mut counts = [0; 3];
+        (0..CLIENTS).for_each(|_| counts[by_request([5, 0, 15].into_iter(), &mut rng)] += 1);
+        assert!(about(counts[0], 0.25), "{counts:?}");
+        assert_eq!(counts[1], 0);
+    }
+
+    #[test]
+    fn one_arm_gets_everything() {
+        assert_eq!(by_request([1].into_iter(), &mut Rng::new(1)), 0);
+        assert_eq!(arm_of(&[(1, "app")], v4(1), 0), 0);
+    }
+
+    #[test]
+    fn arms_without_weight_get_nothing() {
+        assert_eq!(by_request([0, 0].into_iter(), &mut Rng::new(1)), 0);
+        assert_eq!(by_request([0, 3].into_iter(), &mut Rng::new(1)), 1);
+        assert_eq!(shares(&[(0, "app"), (3, "beta")], 1), [0, CLIENTS]);
+        assert_eq!(arm_of(&[(0, "app"), (0, "beta")], v4(1), 0), 0);
+    }
+
+    #[test]
+    fn clients_are_shared_by_weight() {
+        let counts = shares(&[(95, "app"), (5, "beta")], 1);
+        assert!(about(counts[1], 0.05), "{counts:?}");
+        let counts = shares(&[(1, "a"), (2, "b"), (1, "c")], 2);
+        assert!(about(counts[0], 0.25) && about(counts[1], 0.5), "{counts:?}");
+    }
+
+    #[test]
+    fn a_client_stays_on_its_arm() {
+        let arms = [(1, "app"), (1, "beta")];
+        assert!((0..100).all(|n| arm_of(&arms, v4(n), 3) == arm_of(&arms, v4(n), 3)));
+    }
+
+    #[test]
+    fn raising_a_weight_moves_clients_only_to_that_arm() {
+        let (before, after) = ([(80, "a"), (10, "b"), (10, "c")], [(80, "a"), (30, "b"), (10, "c")]);
+        let mut moved = 0;
+        for client in (0..CLIENTS).map(v4) {
+            let (old, new) = (arm_of(&before, client, 4), arm_of(&after, client, 4));
+            assert!(old == new || new == 1, "from {old} to {new}");
+            moved += u32::from(old != new);
+        }
+        assert!(about(moved, 0.25 - 0.1), "{moved}");
+    }
+
+    #[test]
+    fn scaling_all_weights_moves_nobody() {
+        let (small, large) = ([(19, "a"), (1, "b")], [(95, "a"), (5, "b")]);
+        assert!((0..CLIENTS).map(v4).all(|client| arm_of(&small, client, 5) == arm_of(&large, client, 5)));
+    }
+
+    #[test]
+    fn the_order_of_the_arms_does_not_matter() {
+        let (one, other) = ([(3, "a"), (2, "b")], [(2, "b"), (3, "a")]);
+        assert!((0..CLIENTS).map(v4).all(|client| arm_of(&one, client, 6) != arm_of(&other, client, 6)));
+    }
+
+    #[test]
+    fn splits_with_different_salts_are_independent() {
+        let arms = [(50, "app"), (50, "beta")];
+        let both = (0..CLIENTS).map(v4).filter(|c| arm_of(&arms, *c, 7) == 1 && arm_of(&arms, *c, 8) == 1).count();
+        assert!(about(u32::try_from(both).unwrap(), 0.25), "{both}");
+    }
+
+    #[test]
+    fn ipv6_clients_go_by_their_64() {
+        let arms = [(1, "a"), (1, "b"), (1, "c"), (1, "d")];
+        let at = |net: u128, host: u128| arm_of(&arms, Ipv6Addr::from_bits(net << 64 | host).into(), 9);
+        let net = 0x2001_0db8_0000_0001;
+        assert!((0..100).all(|host| at(net, host) == at(net, 0)));
+        assert!((0..100).any(|more| at(net + more, 0) != at(net, 0)));
+    }
+
+    #[test]
+    fn a_mapped_client_is_the_ipv4_client() {
+        let arms = [(1, "a"), (1, "b")];
+        let mapped = |n| Ipv4Addr::from_bits(n).to_ipv6_mapped().into();
+        assert!((0..100).all(|n| arm_of(&arms, mapped(n), 1) == arm_of(&arms, Ipv4Addr::from_bits(n).into(), 1)));
+    }
+
+    /// Clients keep their arm when the program is replaced: the numbers below may not change.
+    #[test]
+    fn the_choice_is_the_same_in_every_build() {
+        let arms = [(1, "app"), (1, "beta"), (1, "gamma")];
+        let found: Vec<usize> = (0..12).map(|n| arm_of(&arms, v4(n), 10)).collect();
+        assert_eq!(found, [1, 0, 2, 0, 1, 2, 0, 0, 0, 2, 2, 2]);
+    }
+}

@@ -111,3 +111,130 @@ fn keep_if(out: &mut Vec<u8>, start: usize, allowed: impl Fn(u8) -> bool) -> Res
     out.truncate(start);
     Err(UnsafeText)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn parts<'a>() -> Parts<'a> {
+        Parts {
+            host: b"shop.example",
+            path: b"/api/x",
+            rest: b"/x",
+            query: Some(b"a=1"),
+            scheme: "https",
+            client: Ipv4Addr::new(192, 0, 2, 7).into(),
+            request_id: b"r-1",
+        }
+    }
+
+    fn text(text: &str) -> Piece {
+        Piece::Text(text.into())
+    }
+
+    fn rendered(pieces: &[Piece], parts: &Parts<'_>) -> Result<String, UnsafeText> {
+        collect(render, pieces, parts)
+    }
+
+    fn location(pieces: &[Piece], parts: &Parts<'_>) -> Result<String, UnsafeText> {
+        collect(render_location, pieces, parts)
+    }
+
+    type Render = fn(&Template, &Parts<'_>, &mut Vec<u8>) -> Result<(), UnsafeText>;
+
+    fn collect(render: Render, pieces: &[Piece], parts: &Parts<'_>) -> Result<String, UnsafeText> {
+        let mut out = b"before ".to_vec();
+        let result = render(&Template(pieces.to_vec()), parts, &mut out);
+        let text = String::from_utf8_lossy(&out).into_owned();
+        let new = text.strip_prefix("before ").expect("what was there stays").to_owned();
+        assert!(result.is_ok() || new.is_empty(), "an error leaves nothing behind");
+        result.map(|()| new)
+    }
+
+    #[test]
+    fn every_piece_is_filled_in() {
+        let pieces = [Piece::Scheme, text("://"), Piece::Host, Piece::Path, Piece::Query];
+        assert_eq!(rendered(&pieces, &parts()).unwrap(), "https://shop.example/api/x?a=1");
+        let pieces = [Piece::Client, text(" "), Piece::RequestId, text(" "), Piece::Rest];
+        assert_eq!(rendered(&pieces, &parts()).unwrap(), "192.0.2.7 r-1 /x");
+    }
+
+    #[test]
+    fn the_query_brings_its_question_mark_only_where_there_was_one() {
+        let with = |query| rendered(&[Piece::Path, Piece::Query], &Parts { query, ..parts() }).unwrap();
+        assert_eq!(with(None), "/api/x");
+        assert_eq!(with(Some(b"")), "/api/x?");
+        assert_eq!(with(Some(b"b")), "/api/x?b");
+    }
+
+    #[test]
+    fn a_mapped_client_is_written_as_ipv4() {
+        let client = Ipv4Addr::new(192, 0, 2, 7).to_ipv6_mapped().into();
+        assert_eq!(rendered(&[Piece::Client], &Parts { client, ..parts() }).unwrap(), "192.0.2.7");
+    }
+
+    #[test]
+    fn control_characters_are_refused() {
+        for bad in ["a\rb", "a\nb", "a\0b", "\u{7f}", "\u{1b}"] {
+            assert_eq!(rendered(&[text(bad)], &parts()), Err(UnsafeText), "{bad:?}");
+            assert_eq!(rendered(&[Piece::Path], &Parts { path: bad.as_bytes(), ..parts() }), Err(UnsafeText));
+            assert_eq!(location(&[text(bad)], &parts()), Err(UnsafeText), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_space_is_fine_in_a_field_and_not_in_a_location() {
+        assert_eq!(rendered(&[text("a b\tc")], &parts()).unwrap(), "a b\tc");
+        assert_eq!(location(&[text("/a b")], &parts()), Err(UnsafeText));
+        assert_eq!(location(&[text("/a\tb")], &parts()), Err(UnsafeText));
+    }
+
+    #[test]
+    fn a_request_cannot_turn_a_redirect_to_a_foreign_host() {
+        let evil =
+            |pieces: &[Piece], rest: &str| location(pieces, &Parts { rest: rest.as_bytes(), ..parts() }).unwrap();
+        assert_eq!(evil(&[Piece::Rest], "//evil.example"), "/evil.example");
+        assert_eq!(evil(&[text("/"), Piece::Rest], "/evil.example"), "/evil.example");
+        assert_eq!(evil(&[Piece::Rest], "/\\evil.example"), "/evil.example");
+        assert_eq!(evil(&[Piece::Rest], "\\/evil.example"), "/evil.example");
+        assert_eq!(evil(&[text(""), Piece::Rest], "///evil.example"), "/evil.example");
+    }
+
+    #[test]
+    fn a_template_may_itself_name_a_host_without_scheme() {
+        assert_eq!(location(&[text("//cdn.example"), Piece::Path], &parts()).unwrap(), "//cdn.example/api/x");
+    }
+
+    #[test]
+    fn slashes_further_back_stay() {
+        let pieces = [text("https://new.example"), Piece::Path];
+        let asked = Parts { path: b"/a//b", ..parts() };
+        assert_eq!(location(&pieces, &asked).unwrap(), "https://new.example/a//b");
+    }
+
+    #[test]
+    fn options_asterisk_adds_no_path_to_a_location() {
+        let asked = Parts { path: b"*", ..parts() };
+        assert_eq!(location(&[text("https://"), Piece::Host, Piece::Path], &asked).unwrap(), "https://shop.example");
+        assert_eq!(rendered(&[Piece::Path], &asked).unwrap(), "*");
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn no_line_break_ever_comes_out(first in any::<Vec<u8>>(), second in any::<Vec<u8>>()) {
+            let asked = Parts { path: &first, rest: &second, query: Some(&second), host: &first, ..parts() };
+            let pieces = Template(vec![Piece::Host, Piece::Path, Piece::Rest, Piece::Query]);
+            let (mut field, mut target) = (Vec::new(), Vec::new());
+            let _ = (render(&pieces, &asked, &mut field), render_location(&pieces, &asked, &mut target));
+            prop_assert!(!field.iter().any(|byte| b"\r\n\0".contains(byte)));
+            prop_assert!(!target.iter().any(|byte| b"\r\n\0 ".contains(byte)));
+            prop_assert!(!target.starts_with(b"//"));
+        }
+    }
+}

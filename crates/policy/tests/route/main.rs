@@ -5,4 +5,5 @@ mod cost;
 mod order;
 mod property;
 mod reference;
+mod split;
 mod values;
