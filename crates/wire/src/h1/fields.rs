@@ -112,9 +112,10 @@ pub(super) fn mark_named_by_connection(buf: &[u8], fields: &mut [Field]) {
 /// without the client's credentials or the address that proxies vouch for.
 fn is_protected(option: &[u8]) -> bool {
     const FORWARDED: &[u8] = b"x-forwarded-";
-    match Name::of(option) {
-        Name::Host | Name::ContentLength | Name::Cookie | Name::XRequestId | Name::Via | Name::Forwarded => true,
-        Name::Other => option.eq_ignore_ascii_case(b"authorization"),
-        _ => option.len() > FORWARDED.len() && option[..FORWARDED.len()].eq_ignore_ascii_case(FORWARDED),
-    }
+    let known = matches!(
+        Name::of(option),
+        Name::Host | Name::ContentLength | Name::Cookie | Name::XRequestId | Name::Via | Name::Forwarded
+    );
+    let start = &option[..option.len().min(FORWARDED.len())];
+    known || option.eq_ignore_ascii_case(b"authorization") || start.eq_ignore_ascii_case(FORWARDED)
 }

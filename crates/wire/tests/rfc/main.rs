@@ -1,5 +1,9 @@
 //! What RFC 9110 and RFC 9112 ask of a proxy's wire level, rule by rule.
 
+mod answer;
+mod chunked;
+mod path;
+mod proxy;
 mod request;
 
 use wire::h1::Limits;

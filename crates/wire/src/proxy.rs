@@ -1,1 +1,0 @@
-//! The PROXY protocol, versions 1 and 2: who the client behind the connection is.
