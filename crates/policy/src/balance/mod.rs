@@ -80,8 +80,8 @@ pub trait Balancer {
 /// Makes the balancer of a policy for one worker. `seed` makes workers start at different phases; `ip-hash` ignores it,
 /// so that all workers and nodes send a client to the same backend.
 ///
-/// Until told otherwise, a backend is [`Standing::Unknown`], or [`Standing::Excluded`] where the file wants no work for it.
-/// Indices are those of `backends`, of which a pool has at most 65,536.
+/// Until told otherwise, every backend is [`Standing::Unknown`], even one that the file wants drained: who drives the
+/// balancer tells it of that, too. Indices are those of `backends`, of which a pool has at most 65,536.
 #[must_use]
 pub fn new(kind: PolicyKind, backends: &[Backend], seed: u64) -> Box<dyn Balancer> {
     match kind {

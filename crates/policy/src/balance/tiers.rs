@@ -5,7 +5,7 @@
 //! hears of its new members at the next pick, so that a burst of changes costs one rebuild.
 
 use super::{Balancer, Loads, Pick, Standing};
-use crate::plan::{Backend, Wanted};
+use crate::plan::Backend;
 use crate::rng::mix;
 
 /// A backend as policies see it.
@@ -53,12 +53,8 @@ struct Slot {
 
 impl Slot {
     fn new(index: u16, backend: &Backend) -> Self {
-        let standing = match backend.state {
-            Wanted::Ready => Standing::Unknown,
-            Wanted::Drained | Wanted::Down => Standing::Excluded,
-        };
         let member = Member { backend: index, weight: backend.weight.max(1), key: key_of(&backend.name) };
-        Self { member, tier: backend.tier, standing }
+        Self { member, tier: backend.tier, standing: Standing::default() }
     }
 
     fn rank(&self) -> Option<Rank> {
