@@ -31,3 +31,25 @@ pub fn mix(mut z: u64) -> u64 {
     z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     z ^ (z >> 31)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_stay_below_and_are_spread() {
+        let mut rng = Rng::new(1);
+        let mut hits = [0u32; 7];
+        for _ in 0..70_000 {
+            hits[usize::try_from(rng.below(7)).unwrap()] += 1;
+        }
+        assert!(hits.iter().all(|hits| hits.abs_diff(10_000) < 500), "{hits:?}");
+        assert_eq!((rng.below(0), rng.below(1)), (0, 0));
+    }
+
+    #[test]
+    fn a_seed_repeats_itself() {
+        let (mut one, mut other) = (Rng::new(5), Rng::new(5));
+        assert!((0..100).all(|_| one.next_u64() == other.next_u64()));
+    }
+}
