@@ -1,1 +1,32 @@
-//! control
+//! The control plane: keeps the workers on the plan.
+//!
+//! Owns the life of the process's data plane: start, probes, name resolution, the record of every backend's state, the
+//! access log's writer, signals, the end. Decides nothing about health (`policy::health` does) and serialises nothing
+//! (`admin` does). Runs on one thread of its own beside the workers; the binary drives it in this order:
+//!
+//! 1. load the configuration: a `policy::plan::Plan`;
+//! 2. `engine::listen::bind_all(&plan, workers)`: a taken port is an error before anything runs;
+//! 3. `admin::bind(&plan.admin)`: the same for the admin addresses;
+//! 4. [`Control::start`]: workers accept, the first round of probes begins;
+//! 5. `admin::serve(bound, control.handle(), …)`;
+//! 6. [`Control::run_until_stopped`], in any tokio runtime with I/O and time: returns when the process may exit.
+
+mod access_log;
+mod backends;
+mod clock;
+mod descriptors;
+mod failures;
+mod lifecycle;
+mod names;
+mod probe;
+mod reports;
+#[cfg(test)]
+mod samples;
+mod start;
+mod status;
+
+pub use backends::{Event, State};
+pub use descriptors::{Descriptors, descriptors_wanted};
+pub use lifecycle::{End, GRACE};
+pub use start::Control;
+pub use status::{BackendStatus, Handle, ListenerStatus, PoolStatus, ProcessState, ProcessStatus, Status};

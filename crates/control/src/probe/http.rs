@@ -1,0 +1,107 @@
+//! The HTTP part of a probe: one request on a connection that nobody uses again.
+
+use std::pin::pin;
+use std::time::Duration;
+
+use http_body_util::{BodyExt, Empty};
+use hyper::body::{Bytes, Incoming};
+use hyper::client::conn::http1;
+use hyper::header::{CONNECTION, HOST, HeaderValue, USER_AGENT};
+use hyper::{Method, Request, Response, Uri};
+use hyper_util::rt::TokioIo;
+use policy::health::ProbeFailure;
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use super::once::Check;
+
+/// Bytes of an answer head that a probe reads.
+const MAX_HEAD: usize = 32 << 10;
+/// Bytes of an answer body that are read, so that a small answer does not end in a reset on the backend's side.
+const MAX_BODY: usize = 64 << 10;
+/// How long they are waited for.
+const MAX_BODY_WAIT: Duration = Duration::from_millis(100);
+
+/// What to ask.
+#[derive(Debug)]
+pub(super) struct Question<'a> {
+    method: Method,
+    path: &'a str,
+    host: &'a str,
+}
+
+impl<'a> Question<'a> {
+    pub(super) fn head(check: &'a Check) -> Self {
+        Self { method: Method::HEAD, path: "/", host: &check.host }
+    }
+
+    pub(super) fn get(check: &'a Check, path: &'a str) -> Self {
+        Self { method: Method::GET, path, host: &check.host }
+    }
+
+    fn request(&self) -> Result<Request<Empty<Bytes>>, ProbeFailure> {
+        let unusable = |what: &str| ProbeFailure::Malformed(format!("the check's {what} cannot be sent"));
+        let mut request = Request::new(Empty::new());
+        *request.method_mut() = self.method.clone();
+        *request.uri_mut() = Uri::try_from(self.path).map_err(|_| unusable("path"))?;
+        let host = HeaderValue::from_str(self.host).map_err(|_| unusable("host"))?;
+        let fields = request.headers_mut();
+        fields.insert(HOST, host);
+        fields.insert(USER_AGENT, HeaderValue::from_static("evenkeel-probe"));
+        fields.insert(CONNECTION, HeaderValue::from_static("close"));
+        Ok(request)
+    }
+}
+
+/// Sends the question; the status of a well-formed answer.
+pub(super) async fn ask<S>(stream: S, question: Question<'_>) -> Result<u16, ProbeFailure>
+where
+    S: AsyncRead + AsyncWrite + Unpin + 'static,
+{
+    let request = question.request()?;
+    let shaken = http1::Builder::new().max_buf_size(MAX_HEAD).handshake(TokioIo::new(stream)).await;
+    let (mut sender, connection) = shaken.map_err(|error| describe(&error))?;
+    let mut connection = pin!(connection);
+    let mut exchange = pin!(async {
+        let answer = sender.send_request(request).await.map_err(|error| describe(&error))?;
+        let status = answer.status().as_u16();
+        // The status is what was asked; how the body ends is not.
+        let _ = tokio::time::timeout(MAX_BODY_WAIT, drain(answer)).await;
+        Ok(status)
+    });
+    tokio::select! {
+        biased;
+        result = &mut exchange => result,
+        // The connection has ended: what it had to say is with the exchange already.
+        _ = &mut connection => exchange.await,
+    }
+}
+
+async fn drain(mut answer: Response<Incoming>) {
+    let mut read = 0;
+    while read < MAX_BODY {
+        match answer.frame().await {
+            Some(Ok(frame)) => read += frame.data_ref().map_or(0, Bytes::len),
+            Some(Err(_)) | None => return,
+        }
+    }
+}
+
+fn describe(error: &hyper::Error) -> ProbeFailure {
+    let text = if error.is_parse() {
+        "not a valid HTTP answer"
+    } else if error.is_incomplete_message() || error.is_canceled() || error.is_closed() {
+        "connection closed before the answer"
+    } else {
+        return ProbeFailure::Malformed(cause(error));
+    };
+    ProbeFailure::Malformed(text.to_owned())
+}
+
+/// The innermost cause; hyper's own words say little.
+fn cause(error: &hyper::Error) -> String {
+    let mut error: &dyn std::error::Error = error;
+    while let Some(source) = error.source() {
+        error = source;
+    }
+    error.to_string()
+}

@@ -1,0 +1,9 @@
+//! Probes: active health checks, performed.
+//!
+//! Owns the sockets of probes and when they run. What a result means is `policy::health`'s business; [`post`] feeds it
+//! and takes its verdict to [`crate::backends`].
+
+mod http;
+mod once;
+pub(crate) mod post;
+pub(crate) mod roster;

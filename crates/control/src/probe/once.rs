@@ -1,0 +1,124 @@
+//! One probe: a fresh connection, perhaps a PROXY header, perhaps a request; nothing is kept.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use policy::health::ProbeFailure;
+use policy::plan::{ProbeKind, ProxyVersion};
+use rustix::io::Errno;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpStream, UnixStream};
+use wire::proxy::{Header, encode_v1, encode_v2};
+
+use super::http;
+
+/// What a probe does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Check {
+    pub(crate) kind: ProbeKind,
+    /// For the whole probe, from connect to the head of the answer.
+    pub(crate) timeout: Duration,
+    /// The `Host` field.
+    pub(crate) host: String,
+    /// Backends that expect a PROXY header expect it from probes, too.
+    pub(crate) send_proxy: Option<ProxyVersion>,
+}
+
+/// Where a probe goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Endpoint {
+    Tcp(SocketAddr),
+    Unix(PathBuf),
+}
+
+/// What came of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    Passed,
+    Failed(ProbeFailure),
+    /// This machine could not even try, which says nothing about the backend (out of descriptors, ports, memory).
+    Untried(String),
+}
+
+/// Probes an endpoint.
+pub(crate) async fn probe(check: &Check, endpoint: &Endpoint) -> Outcome {
+    tokio::time::timeout(check.timeout, run(check, endpoint)).await.unwrap_or(Outcome::Failed(ProbeFailure::Timeout))
+}
+
+async fn run(check: &Check, endpoint: &Endpoint) -> Outcome {
+    match endpoint {
+        Endpoint::Tcp(addr) => match TcpStream::connect(addr).await {
+            Ok(stream) => converse(check, stream).await,
+            Err(error) => not_connected(&error),
+        },
+        Endpoint::Unix(path) => match UnixStream::connect(path).await {
+            Ok(stream) => converse(check, stream).await,
+            Err(error) => not_connected(&error),
+        },
+    }
+}
+
+async fn converse<S>(check: &Check, mut stream: S) -> Outcome
+where
+    S: AsyncRead + AsyncWrite + Unpin + 'static,
+{
+    if let Some(version) = check.send_proxy
+        && let Err(error) = stream.write_all(&proxy_header(version)).await
+    {
+        return Outcome::Failed(ProbeFailure::Connect(error.to_string()));
+    }
+    match &check.kind {
+        ProbeKind::Tcp => Outcome::Passed,
+        ProbeKind::Alive => judge(http::ask(stream, http::Question::head(check)).await, is_alive),
+        ProbeKind::Http { path } => judge(http::ask(stream, http::Question::get(check, path)).await, is_success),
+    }
+}
+
+fn judge(answer: Result<u16, ProbeFailure>, passes: fn(u16) -> bool) -> Outcome {
+    match answer {
+        Ok(status) if passes(status) => Outcome::Passed,
+        Ok(status) => Outcome::Failed(ProbeFailure::Status(status)),
+        Err(failure) => Outcome::Failed(failure),
+    }
+}
+
+/// A process that answers at all is alive; 501 is how a server says that it does not know HEAD.
+fn is_alive(status: u16) -> bool {
+    status < 500 || status == 501
+}
+
+fn is_success(status: u16) -> bool {
+    (200..400).contains(&status)
+}
+
+/// The header of a connection on nobody's behalf: UNKNOWN in version 1, LOCAL in version 2 (PROXY protocol, sections
+/// 2.1 and 2.2).
+fn proxy_header(version: ProxyVersion) -> Vec<u8> {
+    let mut header = Vec::new();
+    match version {
+        ProxyVersion::V1 => encode_v1(&mut header, &Header::Unknown),
+        ProxyVersion::V2 => encode_v2(&mut header, &Header::Local),
+    }
+    header
+}
+
+fn not_connected(error: &io::Error) -> Outcome {
+    const OURS: [Errno; 5] = [Errno::MFILE, Errno::NFILE, Errno::ADDRNOTAVAIL, Errno::NOBUFS, Errno::NOMEM];
+    let ours = OURS.iter().any(|errno| error.raw_os_error() == Some(errno.raw_os_error()));
+    if ours { Outcome::Untried(error.to_string()) } else { Outcome::Failed(ProbeFailure::Connect(reason(error))) }
+}
+
+/// The system's words without its number: `connection refused`.
+fn reason(error: &io::Error) -> String {
+    let text = error.to_string();
+    match text.split_once(" (os error") {
+        Some((words, _)) => words.to_lowercase(),
+        None => text,
+    }
+}
+
+#[cfg(test)]
+#[path = "once_tests.rs"]
+mod tests;

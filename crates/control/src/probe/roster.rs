@@ -1,0 +1,225 @@
+//! The roster: which posts a plan needs, and whom to ring for a backend.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use policy::health::Health;
+use policy::plan::{Address, Backend, HealthCheck, Plan, Pool, PoolId, ProbeKind, ProxyVersion, Wanted};
+use tokio::sync::{Notify, watch};
+
+use super::once::{Check, Endpoint};
+use super::post::{Named, Place, Post, Watched};
+use crate::backends::Seat;
+use crate::clock::dice;
+use crate::names::{Name, Resolution};
+
+/// Everything to be started for a plan.
+#[derive(Debug, Default)]
+pub(crate) struct Roster {
+    pub(crate) posts: Vec<Post>,
+    /// Names to follow.
+    pub(crate) names: HashMap<Name, watch::Sender<Resolution>>,
+    /// Backends that nobody watches and that take work at once.
+    pub(crate) unwatched: Vec<Seat>,
+    pub(crate) bells: Bells,
+    index: HashMap<Address, Vec<(Terms, usize)>>,
+}
+
+/// The bells of the posts.
+#[derive(Debug, Default)]
+pub(crate) struct Bells(HashMap<Seat, Arc<Notify>>);
+
+impl Bells {
+    /// Asks for a probe at once; a backend without a check has nobody to ask.
+    pub(crate) fn ring(&self, seat: Seat) {
+        if let Some(bell) = self.0.get(&seat) {
+            bell.notify_one();
+        }
+    }
+}
+
+/// Backends with the same address and equal terms share a post.
+#[derive(Debug, PartialEq, Eq)]
+struct Terms {
+    check: Option<HealthCheck>,
+    /// Only where the probe sends it.
+    host: Option<String>,
+    send_proxy: Option<ProxyVersion>,
+}
+
+impl Roster {
+    /// The posts of a plan.
+    pub(crate) fn new(plan: &Plan) -> Self {
+        let mut roster = Self::default();
+        for (pool, id) in plan.pools.iter().zip((0..).map(PoolId)) {
+            for backend in 0..pool.backends.len() {
+                roster.add(pool, Seat { pool: id, backend });
+            }
+        }
+        roster
+    }
+
+    fn add(&mut self, pool: &Pool, seat: Seat) {
+        let backend = &pool.backends[seat.backend];
+        match (&pool.health, &backend.address) {
+            // A server that its operator has switched off is left alone.
+            _ if backend.state == Wanted::Down => {}
+            (None, Address::Ip(_) | Address::Unix(_)) => self.unwatched.push(seat),
+            (None, Address::Name(..)) | (Some(_), _) => self.watch(pool, backend, seat),
+        }
+    }
+
+    fn watch(&mut self, pool: &Pool, backend: &Backend, seat: Seat) {
+        let watched = Watched { seat, health: Health::new(pool.health.as_ref(), backend.state) };
+        let post = self.post_of(pool, &backend.address);
+        self.bells.0.insert(seat, Arc::clone(&self.posts[post].bell));
+        self.posts[post].watched.push(watched);
+    }
+
+    fn post_of(&mut self, pool: &Pool, address: &Address) -> usize {
+        let terms = Terms::of(pool);
+        let known = self.index.get(address).and_then(|posts| posts.iter().find(|(other, _)| *other == terms));
+        if let Some((_, post)) = known {
+            return *post;
+        }
+        let post = self.posts.len();
+        let new = Post {
+            place: self.place(address),
+            check: pool.health.as_ref().map(|check| check_of(pool, check, address)),
+            watched: Vec::new(),
+            bell: Arc::default(),
+            rng: dice(post),
+        };
+        self.posts.push(new);
+        self.index.entry(address.clone()).or_default().push((terms, post));
+        post
+    }
+
+    fn place(&mut self, address: &Address) -> Place {
+        match address {
+            Address::Ip(addr) => Place::Fixed(Endpoint::Tcp(*addr)),
+            Address::Unix(path) => Place::Fixed(Endpoint::Unix(path.clone())),
+            Address::Name(host, port) => {
+                let name = Name { host: host.clone(), port: *port };
+                let sender = self.names.entry(name).or_insert_with(|| watch::channel(Resolution::Pending).0);
+                Place::Named(Named { answers: sender.subscribe(), chosen: None })
+            }
+        }
+    }
+}
+
+impl Terms {
+    fn of(pool: &Pool) -> Self {
+        let asks = pool.health.as_ref().is_some_and(|check| check.kind != ProbeKind::Tcp);
+        Self {
+            check: pool.health.clone(),
+            host: pool.host.clone().filter(|_| asks),
+            send_proxy: pool.send_proxy.filter(|_| pool.health.is_some()),
+        }
+    }
+}
+
+fn check_of(pool: &Pool, check: &HealthCheck, address: &Address) -> Check {
+    Check {
+        kind: check.kind.clone(),
+        timeout: check.timeout,
+        host: pool.host.clone().unwrap_or_else(|| host_of(address)),
+        send_proxy: pool.send_proxy,
+    }
+}
+
+/// What a client would send that had typed the address (RFC 9110, section 7.2).
+fn host_of(address: &Address) -> String {
+    match address {
+        Address::Ip(addr) if addr.port() == 80 => match addr.ip() {
+            std::net::IpAddr::V4(ip) => ip.to_string(),
+            std::net::IpAddr::V6(ip) => format!("[{ip}]"),
+        },
+        Address::Name(host, 80) => host.clone(),
+        Address::Ip(_) | Address::Name(..) => address.to_string(),
+        Address::Unix(_) => "localhost".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::samples::{check, plan, pool};
+
+    fn seat(pool: u32, backend: usize) -> Seat {
+        Seat { pool: PoolId(pool), backend }
+    }
+
+    #[test]
+    fn same_address_and_check_share_a_post() {
+        let (mut a, mut b, mut c) = (pool("a", 2), pool("b", 2), pool("c", 1));
+        a.health = Some(check(ProbeKind::Alive));
+        b.health = Some(check(ProbeKind::Alive));
+        c.health = Some(check(ProbeKind::Tcp));
+        let roster = Roster::new(&plan(vec![a, b, c]));
+        let seats: Vec<Vec<Seat>> =
+            roster.posts.iter().map(|post| post.watched.iter().map(|watched| watched.seat).collect()).collect();
+        assert_eq!(seats, [vec![seat(0, 0), seat(1, 0)], vec![seat(0, 1), seat(1, 1)], vec![seat(2, 0)]]);
+    }
+
+    #[test]
+    fn another_host_is_another_question() {
+        let (mut a, mut b) = (pool("a", 1), pool("b", 1));
+        (a.health, b.health) = (Some(check(ProbeKind::Alive)), Some(check(ProbeKind::Alive)));
+        b.host = Some("shop.example".to_owned());
+        let roster = Roster::new(&plan(vec![a, b]));
+        let hosts: Vec<_> = roster.posts.iter().map(|post| post.check.as_ref().unwrap().host.as_str()).collect();
+        assert_eq!(hosts, ["127.0.0.1:1000", "shop.example"]);
+    }
+
+    #[test]
+    fn connect_probes_do_not_care_for_the_host() {
+        let (mut a, mut b) = (pool("a", 1), pool("b", 1));
+        (a.health, b.health) = (Some(check(ProbeKind::Tcp)), Some(check(ProbeKind::Tcp)));
+        b.host = Some("shop.example".to_owned());
+        assert_eq!(Roster::new(&plan(vec![a, b])).posts.len(), 1);
+    }
+
+    #[test]
+    fn without_a_check_only_names_are_watched() {
+        let mut pool = pool("a", 2);
+        pool.backends[1].address = Address::Name("app.internal".to_owned(), 80);
+        let roster = Roster::new(&plan(vec![pool]));
+        assert_eq!(roster.unwatched, [seat(0, 0)]);
+        assert_eq!(roster.posts.len(), 1);
+        assert!(roster.posts[0].check.is_none());
+        assert_eq!(roster.names.len(), 1);
+    }
+
+    #[test]
+    fn one_name_is_followed_once() {
+        let (mut a, mut b) = (pool("a", 1), pool("b", 1));
+        a.backends[0].address = Address::Name("app.internal".to_owned(), 80);
+        b.backends[0].address = Address::Name("app.internal".to_owned(), 80);
+        b.health = Some(check(ProbeKind::Tcp));
+        let roster = Roster::new(&plan(vec![a, b]));
+        assert_eq!((roster.posts.len(), roster.names.len()), (2, 1));
+    }
+
+    #[test]
+    fn switched_off_is_left_alone_and_drained_is_watched() {
+        let mut pool = pool("a", 2);
+        pool.health = Some(check(ProbeKind::Alive));
+        pool.backends[0].state = Wanted::Down;
+        pool.backends[1].state = Wanted::Drained;
+        let roster = Roster::new(&plan(vec![pool]));
+        assert_eq!(roster.posts.len(), 1);
+        assert_eq!(roster.posts[0].watched[0].seat, seat(0, 1));
+        roster.bells.ring(seat(0, 0));
+    }
+
+    #[test]
+    fn host_is_what_a_client_would_send() {
+        let host = |address: Address| host_of(&address);
+        assert_eq!(host(Address::Ip("192.0.2.1:80".parse().unwrap())), "192.0.2.1");
+        assert_eq!(host(Address::Ip("[2001:db8::1]:80".parse().unwrap())), "[2001:db8::1]");
+        assert_eq!(host(Address::Ip("[2001:db8::1]:8080".parse().unwrap())), "[2001:db8::1]:8080");
+        assert_eq!(host(Address::Name("app".to_owned(), 8080)), "app:8080");
+        assert_eq!(host(Address::Unix("/run/app.sock".into())), "localhost");
+    }
+}

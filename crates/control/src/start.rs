@@ -1,0 +1,138 @@
+//! Starting: the data plane, the control thread, the first round of probes.
+
+use std::io;
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+
+use engine::listen::Group;
+use engine::{Engine, Report, Reports};
+use policy::plan::{LogWrite, Plan};
+use tokio::runtime::{Builder, Runtime};
+use tokio::sync::Semaphore;
+use tokio::sync::mpsc::{Receiver, channel};
+
+use crate::access_log::AccessLog;
+use crate::backends::Backends;
+use crate::clock::{Clock, dice};
+use crate::descriptors;
+use crate::failures::Ring;
+use crate::names::{LOOKUPS_AT_ONCE, follow};
+use crate::probe::post::{Desk, PROBES_AT_ONCE, unchecked};
+use crate::probe::roster::Roster;
+use crate::reports::{Clerk, QUEUE};
+use crate::status::{Handle, ProcessRecord};
+
+/// The running process behind the front door. Dropping it leaves everything running; see
+/// [`Control::run_until_stopped`].
+#[derive(Debug)]
+pub struct Control {
+    pub(crate) handle: Handle,
+    pub(crate) engine: Arc<Mutex<Option<Engine>>>,
+    /// Keeps the reports' channel open until the data plane has ended.
+    pub(crate) reports: Reports,
+    pub(crate) thread: JoinHandle<()>,
+}
+
+impl Control {
+    /// Starts the workers on the groups that were bound for them, and one thread that keeps them on the plan. Raises
+    /// the limit of open files first, and warns if the plan does not fit under it.
+    ///
+    /// # Errors
+    /// The access log cannot be opened, or a thread or runtime cannot be made.
+    pub fn start(plan: Arc<Plan>, groups: Vec<Group>, workers: usize) -> io::Result<Self> {
+        let clock = Clock::start();
+        if let Some(shortfall) = descriptors::raise(&plan).shortfall() {
+            tracing::warn!("{shortfall}");
+        }
+        let log = match plan.access_log.write {
+            LogWrite::Off => None,
+            LogWrite::Errors | LogWrite::Sampled | LogWrite::All => Some(AccessLog::open(&plan.access_log.to)?),
+        };
+        let runtime = Builder::new_current_thread().enable_all().max_blocking_threads(LOOKUPS_AT_ONCE).build()?;
+        let addresses = groups.iter().map(|group| (group.listener, group.address.clone())).collect();
+        let (reports, taken) = channel(QUEUE);
+        let engine = Engine::start(Arc::clone(&plan), groups, workers, reports.clone())?;
+        let shared = Arc::clone(engine.shared());
+        let record = ProcessRecord {
+            backends: Arc::new(Backends::new(Arc::clone(&plan), Arc::clone(&shared))),
+            failures: Mutex::new(Ring::default()),
+            losses: log.as_ref().map(|log| Arc::clone(log.losses())),
+            plan,
+            shared,
+            addresses,
+            clock,
+        };
+        let handle = Handle { record: Arc::new(record) };
+        let engine = Arc::new(Mutex::new(Some(engine)));
+        let plane = Plane { handle: handle.clone(), engine: Arc::clone(&engine), log, reports: taken };
+        let thread = plane.spawn(runtime)?;
+        handle.tell_addresses();
+        Ok(Self { handle, engine, reports, thread })
+    }
+
+    /// The way to ask.
+    #[must_use]
+    pub fn handle(&self) -> Handle {
+        self.handle.clone()
+    }
+}
+
+impl Handle {
+    fn tell_addresses(&self) {
+        for (name, address) in self.addresses() {
+            tracing::info!(listener = name, address, "listening on {address} (listener {name})");
+        }
+    }
+}
+
+/// The control thread before it runs.
+struct Plane {
+    handle: Handle,
+    engine: Arc<Mutex<Option<Engine>>>,
+    log: Option<AccessLog>,
+    reports: Receiver<Report>,
+}
+
+impl Plane {
+    fn spawn(self, runtime: Runtime) -> io::Result<JoinHandle<()>> {
+        let mut roster = Roster::new(&self.handle.record.plan);
+        let desk = self.desk();
+        for seat in roster.unwatched.drain(..) {
+            desk.judge(seat, &unchecked());
+        }
+        desk.backends.expect_first_looks(roster.posts.len());
+        std::thread::Builder::new().name("control".to_owned()).spawn(move || self.run(&runtime, roster, &desk))
+    }
+
+    fn desk(&self) -> Arc<Desk> {
+        let record = &self.handle.record;
+        Arc::new(Desk {
+            backends: Arc::clone(&record.backends),
+            engine: Arc::clone(&self.engine),
+            shared: Arc::clone(&record.shared),
+            turns: Semaphore::new(PROBES_AT_ONCE),
+        })
+    }
+
+    fn run(self, runtime: &Runtime, roster: Roster, desk: &Arc<Desk>) {
+        let lookups = Arc::new(Semaphore::new(LOOKUPS_AT_ONCE));
+        let clerk = Clerk::new(self.handle, roster.bells, self.log);
+        let log = runtime.block_on(async {
+            for (n, (name, answers)) in roster.names.into_iter().enumerate() {
+                tokio::spawn(follow(name, answers, Arc::clone(&lookups), dice(n)));
+            }
+            for post in roster.posts {
+                tokio::spawn(post.keep(Arc::clone(desk)));
+            }
+            clerk.serve(self.reports).await
+        });
+        if let Some(log) = log {
+            // An error means that the writer panicked: nothing is left to be written.
+            let _ = log.close().join();
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "start_tests.rs"]
+mod tests;

@@ -1,0 +1,315 @@
+//! What is true now, as plain values; `admin` gives them to people and programs.
+
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use engine::Shared;
+use engine::counters::{BackendCounters, Counter, ListenerCounters, WorkerCounters};
+use policy::plan::{Listener, ListenerId, Plan, Pool, PoolId};
+
+use crate::access_log::Losses;
+use crate::backends::{Backends, Event, Record, State};
+use crate::clock::Clock;
+use crate::failures::Ring;
+
+/// A snapshot of the process. Counters are read one by one while the workers go on: sums may be a few events apart.
+#[derive(Clone, Debug)]
+pub struct Status {
+    /// The process.
+    pub process: ProcessStatus,
+    /// Listeners in file order.
+    pub listeners: Vec<ListenerStatus>,
+    /// Pools in file order.
+    pub pools: Vec<PoolStatus>,
+}
+
+/// The process.
+#[derive(Clone, Debug)]
+pub struct ProcessStatus {
+    /// Version of Evenkeel.
+    pub version: &'static str,
+    /// Process id.
+    pub pid: u32,
+    /// What it is doing.
+    pub state: ProcessState,
+    /// When it started.
+    pub started: SystemTime,
+    /// For how long it runs.
+    pub uptime: Duration,
+    /// The plan in force.
+    pub generation: u64,
+    /// Workers.
+    pub workers: usize,
+    /// Client connections open now.
+    pub connections: usize,
+    /// `limits.connections`.
+    pub connections_limit: usize,
+    /// Access log lines lost, because nobody took them in time or they could not be written.
+    pub access_log_lost: u64,
+}
+
+/// What the process is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProcessState {
+    /// The first round of probes runs.
+    Starting,
+    /// It takes work.
+    Ready,
+    /// It takes no new connections and ends.
+    Stopping,
+}
+
+impl ProcessState {
+    /// The word that status shows.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Starting => "starting",
+            Self::Ready => "ready",
+            Self::Stopping => "stopping",
+        }
+    }
+}
+
+/// A listener; the counters are those of `engine::counters::ListenerCounters`.
+#[derive(Clone, Debug)]
+#[expect(missing_docs, reason = "each field is the counter of the same name")]
+pub struct ListenerStatus {
+    /// Its name.
+    pub name: String,
+    /// Addresses in force, with the real ports.
+    pub addresses: Vec<String>,
+    /// Connections open now.
+    pub connections: u64,
+    pub accepted: u64,
+    pub denied: u64,
+    pub over_limit: u64,
+    pub requests: u64,
+    pub refused: u64,
+    pub interim: u64,
+    pub status_2xx: u64,
+    pub status_3xx: u64,
+    pub status_4xx: u64,
+    pub status_5xx: u64,
+    pub aborted: u64,
+    pub truncated: u64,
+    pub tunnels: u64,
+}
+
+/// A pool.
+#[derive(Clone, Debug)]
+pub struct PoolStatus {
+    /// Its name.
+    pub name: String,
+    /// Its policy's name.
+    pub policy: &'static str,
+    /// Its backends in file order.
+    pub backends: Vec<BackendStatus>,
+}
+
+/// A backend; the counters are those of `engine::counters::BackendCounters`.
+#[derive(Clone, Debug)]
+#[expect(missing_docs, reason = "each field without a comment is the counter of the same name")]
+pub struct BackendStatus {
+    /// Its name.
+    pub name: String,
+    /// Its address as written.
+    pub address: String,
+    /// The address in force; `None` for Unix sockets and for names without an answer.
+    pub resolved: Option<String>,
+    /// Share of work.
+    pub weight: u32,
+    /// Lower tiers first.
+    pub tier: u8,
+    /// Its state.
+    pub state: State,
+    /// Why it is in that state.
+    pub reason: String,
+    /// Since when.
+    pub since: SystemTime,
+    /// Running attempts.
+    pub active: u32,
+    /// Idle connections.
+    pub idle: u64,
+    pub attempts: u64,
+    pub requests: u64,
+    pub errors: u64,
+    pub failures: u64,
+    pub retries: u64,
+    pub connects: u64,
+    pub sent_bytes: u64,
+    pub received_bytes: u64,
+    /// Microseconds from attempt to first byte, summed over `requests`.
+    pub first_byte_us: u64,
+}
+
+impl BackendStatus {
+    /// Mean milliseconds from attempt to first byte since the start; `None` before the first answer.
+    #[must_use]
+    pub fn first_byte_mean_ms(&self) -> Option<f64> {
+        #[expect(clippy::cast_precision_loss, reason = "a mean for people")]
+        (self.requests > 0).then(|| self.first_byte_us as f64 / self.requests as f64 / 1e3)
+    }
+}
+
+/// The way to ask the control plane; cheap to clone, never waits for it.
+#[derive(Clone, Debug)]
+pub struct Handle {
+    pub(crate) record: Arc<ProcessRecord>,
+}
+
+/// What a handle reads.
+#[derive(Debug)]
+pub(crate) struct ProcessRecord {
+    pub(crate) plan: Arc<Plan>,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) backends: Arc<Backends>,
+    pub(crate) failures: Mutex<Ring>,
+    pub(crate) losses: Option<Arc<Losses>>,
+    pub(crate) addresses: Vec<(ListenerId, String)>,
+    pub(crate) clock: Clock,
+}
+
+impl Handle {
+    /// What is true now.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        let record = &*self.record;
+        let listeners = record.plan.listeners.iter().zip((0..).map(ListenerId));
+        let records = record.backends.records();
+        let pools = record.plan.pools.iter().zip((0..).map(PoolId)).zip(&records);
+        Status {
+            process: record.process(),
+            listeners: listeners.map(|(listener, id)| record.listener(listener, id)).collect(),
+            pools: pools.map(|((pool, id), records)| record.pool(pool, id, records)).collect(),
+        }
+    }
+
+    /// What the process is doing.
+    #[must_use]
+    pub fn state(&self) -> ProcessState {
+        self.record.state()
+    }
+
+    /// The last `count` failed exchanges, oldest first: access log lines without the line feed.
+    #[must_use]
+    pub fn failures(&self, count: usize) -> Vec<String> {
+        self.record.failures().last(count)
+    }
+
+    /// Changes of backends' states with a number above `number`, oldest first, as far as they are kept.
+    #[must_use]
+    pub fn events_after(&self, number: u64) -> Vec<Event> {
+        self.record.backends.events_after(number)
+    }
+
+    /// The listeners' names and addresses in force.
+    #[must_use]
+    pub fn addresses(&self) -> Vec<(&str, &str)> {
+        let name = |id: ListenerId| self.record.plan.listeners[usize::from(id.0)].name.as_str();
+        self.record.addresses.iter().map(|(id, address)| (name(*id), address.as_str())).collect()
+    }
+}
+
+impl ProcessRecord {
+    pub(crate) fn failures(&self) -> MutexGuard<'_, Ring> {
+        self.failures.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn state(&self) -> ProcessState {
+        if self.shared.stopping.load(Ordering::Acquire) {
+            ProcessState::Stopping
+        } else if self.backends.first_round_done() {
+            ProcessState::Ready
+        } else {
+            ProcessState::Starting
+        }
+    }
+
+    fn process(&self) -> ProcessStatus {
+        ProcessStatus {
+            version: env!("CARGO_PKG_VERSION"),
+            pid: std::process::id(),
+            state: self.state(),
+            started: self.clock.started_at,
+            uptime: self.clock.uptime(),
+            generation: self.plan.generation,
+            workers: self.shared.workers.len(),
+            connections: self.shared.connections(),
+            connections_limit: self.plan.limits.connections,
+            access_log_lost: self.access_log_lost(),
+        }
+    }
+
+    /// Access log lines lost since the start, by the workers and by the writer.
+    pub(crate) fn access_log_lost(&self) -> u64 {
+        self.sum(|worker| &worker.log_dropped) + self.losses.as_ref().map_or(0, |losses| losses.total())
+    }
+
+    fn listener(&self, listener: &Listener, id: ListenerId) -> ListenerStatus {
+        let sum = |counter: fn(&ListenerCounters) -> &Counter| {
+            self.sum(|worker| counter(&worker.listeners[usize::from(id.0)]))
+        };
+        let addresses = self.addresses.iter().filter(|(of, _)| *of == id);
+        ListenerStatus {
+            name: listener.name.clone(),
+            addresses: addresses.map(|(_, address)| address.clone()).collect(),
+            connections: sum(|c| &c.open),
+            accepted: sum(|c| &c.accepted),
+            denied: sum(|c| &c.denied),
+            over_limit: sum(|c| &c.over_limit),
+            requests: sum(|c| &c.requests),
+            refused: sum(|c| &c.refused),
+            interim: sum(|c| &c.interim),
+            status_2xx: sum(|c| &c.status_2xx),
+            status_3xx: sum(|c| &c.status_3xx),
+            status_4xx: sum(|c| &c.status_4xx),
+            status_5xx: sum(|c| &c.status_5xx),
+            aborted: sum(|c| &c.aborted),
+            truncated: sum(|c| &c.truncated),
+            tunnels: sum(|c| &c.tunnels),
+        }
+    }
+
+    fn pool(&self, pool: &Pool, id: PoolId, records: &[Record]) -> PoolStatus {
+        let backend = |(index, record)| self.backend(pool, (id, index), record);
+        PoolStatus {
+            name: pool.name.clone(),
+            policy: pool.policy.name(),
+            backends: records.iter().enumerate().map(backend).collect(),
+        }
+    }
+
+    fn backend(&self, pool: &Pool, (id, index): (PoolId, usize), record: &Record) -> BackendStatus {
+        let (backend, pool) = (&pool.backends[index], id.0 as usize);
+        let shared = &self.shared.pools[pool].backends[index];
+        let sum = |counter: fn(&BackendCounters) -> &Counter| self.sum(|worker| counter(&worker.pools[pool][index]));
+        let active = shared.active();
+        BackendStatus {
+            name: backend.name.clone(),
+            address: backend.address.to_string(),
+            resolved: shared.resolved().map(|addr| addr.to_string()),
+            weight: backend.weight,
+            tier: backend.tier,
+            state: if record.state == State::Drained && active > 0 { State::Draining } else { record.state },
+            reason: record.reason.clone(),
+            since: record.since,
+            active,
+            idle: sum(|c| &c.idle),
+            attempts: sum(|c| &c.attempts),
+            requests: sum(|c| &c.requests),
+            errors: sum(|c| &c.errors),
+            failures: sum(|c| &c.failures),
+            retries: sum(|c| &c.retries),
+            connects: sum(|c| &c.connects),
+            sent_bytes: sum(|c| &c.sent_bytes),
+            received_bytes: sum(|c| &c.received_bytes),
+            first_byte_us: sum(|c| &c.first_byte_us),
+        }
+    }
+
+    fn sum<'a>(&'a self, counter: impl Fn(&'a WorkerCounters) -> &'a Counter) -> u64 {
+        self.shared.workers.iter().map(|worker| counter(&worker.counters).get()).sum()
+    }
+}
