@@ -101,8 +101,8 @@ fn bucket_of(client: u64, detour: u64) -> usize {
 /// each with a chance of its weight over the sum of weights.
 fn rendezvous<'a>(members: impl Iterator<Item = &'a Member>, place: u64) -> Option<u16> {
     let place = mix(place ^ 0x6a09_e667_f3bc_c908);
-    let earliest = members.min_by(|one, other| arrival(one, place).total_cmp(&arrival(other, place)));
-    earliest.map(|member| member.backend)
+    let arrivals = members.map(|member| (arrival(member, place), member.backend));
+    arrivals.min_by(|one, other| one.0.total_cmp(&other.0)).map(|(_, backend)| backend)
 }
 
 fn arrival(member: &Member, place: u64) -> f64 {
