@@ -323,6 +323,15 @@ mod tests {
     }
 
     #[test]
+    fn a_clock_that_goes_back_gives_nothing_away() {
+        let mut budget = Budget::default();
+        while budget.try_take(9_000, 20) {}
+        assert!(!budget.try_take(1_000, 20));
+        assert!(!budget.try_take(9_000, 20));
+        assert!(budget.try_take(19_000, 20));
+    }
+
+    #[test]
     fn an_empty_budget_stops_what_costs_and_nothing_else() {
         let mut budget = Budget::default();
         while budget.try_take(0, 20) {}
