@@ -74,8 +74,8 @@ counters! {
         sent_bytes,
         /// Bytes of answer bodies received from it.
         received_bytes,
-        /// Milliseconds from attempt to first byte, summed over `requests`.
-        first_byte_ms,
+        /// Microseconds from attempt to first byte, summed over `requests`.
+        first_byte_us,
     }
 }
 

@@ -4,10 +4,17 @@
 //! with a plan, tells it of changed backends through [`Shared`] and [`Engine::backend_changed`], hears of failures
 //! through [`Report`], and stops it.
 
+mod accept;
+mod backends;
 mod buffers;
+mod cause;
 pub mod counters;
+mod exchange;
+mod h1;
 pub mod listen;
+mod record;
 mod report;
+mod seam;
 mod shared;
 mod stream;
 mod timers;

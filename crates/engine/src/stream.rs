@@ -58,12 +58,15 @@ impl Stream {
         }
     }
 
-    /// Reads without waiting and without a task to wake; `WouldBlock` if there is nothing.
-    pub(crate) fn try_read(&self, room: &mut [u8]) -> io::Result<usize> {
-        match self {
-            Self::Tcp(tcp) => tcp.try_read(room),
-            Self::Unix(unix) => unix.try_read(room),
-        }
+    /// Whether nothing has come on an idle connection, as far as the last look at the kernel's events tells: neither
+    /// the end of the stream nor bytes that nobody asked for.
+    pub(crate) fn is_quiet(&self) -> bool {
+        let mut byte = [0];
+        let read = match self {
+            Self::Tcp(tcp) => tcp.try_read(&mut byte),
+            Self::Unix(unix) => unix.try_read(&mut byte),
+        };
+        matches!(read, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
     }
 
     /// Ends our direction; the peer reads the end of the stream.
@@ -74,7 +77,7 @@ impl Stream {
         }
     }
 
-    /// Whether the peer has closed or sent something unasked, asked of the kernel itself.
+    /// As the opposite of `is_quiet`, but asks the kernel itself.
     pub(crate) fn is_stale(&self) -> bool {
         let mut byte = [std::mem::MaybeUninit::uninit(); 1];
         let flags = libc::MSG_PEEK | libc::MSG_DONTWAIT;

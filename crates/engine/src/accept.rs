@@ -1,0 +1,203 @@
+//! Accepting: who may come in, how many, and to which worker (DESIGN D8).
+//!
+//! Owns the accept loops. When descriptors run out it pauses instead of spinning; when the kernel has given this worker
+//! far more connections than the others have, it hands new ones on.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::sync::atomic::Ordering;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use policy::plan::{Listener, ListenerId};
+use tokio::net::{TcpListener, TcpStream, UnixListener};
+use tokio::sync::futures::Notified;
+
+use crate::h1::{Greeting, serve};
+use crate::seam::Peer;
+use crate::stream::Stream;
+use crate::worker::{Command, Worker};
+
+/// Pause after the system had no descriptor or memory for a connection.
+const EXHAUSTED_PAUSE: Duration = Duration::from_millis(50);
+/// A worker hands new connections on while it has more than 5/4 of the mean and this many.
+const UNEVEN_SLACK: usize = 16;
+
+/// A socket to accept on.
+pub(crate) enum Door {
+    Tcp(ListenerId, std::net::TcpListener),
+    Unix(ListenerId, std::os::unix::net::UnixListener),
+}
+
+/// An accepted TCP connection on its way to another worker.
+#[derive(Debug)]
+pub(crate) struct Accepted {
+    listener: ListenerId,
+    stream: std::net::TcpStream,
+    peer: SocketAddr,
+}
+
+/// Accepts until the worker stops.
+pub(crate) async fn run(worker: Rc<Worker>, door: Door) {
+    let ended = match door {
+        Door::Tcp(listener, socket) => match TcpListener::from_std(socket) {
+            Ok(socket) => return accept_tcp(&worker, listener, &socket).await,
+            Err(error) => error,
+        },
+        Door::Unix(listener, socket) => match UnixListener::from_std(socket) {
+            Ok(socket) => return accept_unix(&worker, listener, &socket).await,
+            Err(error) => error,
+        },
+    };
+    worker.accept_failed(&ended);
+}
+
+async fn accept_tcp(worker: &Rc<Worker>, id: ListenerId, socket: &TcpListener) {
+    let local = socket.local_addr().unwrap_or_else(|_| SocketAddr::from(([0, 0, 0, 0], 0)));
+    let mut stop = pin!(worker.stop.notified());
+    loop {
+        let next = poll_fn(|cx| {
+            let accepted = socket.poll_accept(cx);
+            or_stop(worker, stop.as_mut(), cx, accepted)
+        });
+        match next.await {
+            Some(Ok((stream, peer))) => admit_tcp(worker, (id, local), stream, peer),
+            Some(Err(error)) => pause_after(worker, &error).await,
+            None => return,
+        }
+    }
+}
+
+async fn accept_unix(worker: &Rc<Worker>, id: ListenerId, socket: &UnixListener) {
+    let mut stop = pin!(worker.stop.notified());
+    loop {
+        let next = poll_fn(|cx| {
+            let accepted = socket.poll_accept(cx);
+            or_stop(worker, stop.as_mut(), cx, accepted)
+        });
+        match next.await {
+            Some(Ok((stream, _))) => {
+                let local = SocketAddr::from(([0, 0, 0, 0], 0));
+                let peer = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+                worker.counters().listeners[usize::from(id.0)].accepted.add(1);
+                open(worker, (id, local), Stream::Unix(stream), peer);
+            }
+            Some(Err(error)) => pause_after(worker, &error).await,
+            None => return,
+        }
+    }
+}
+
+/// Once stopping, the kernel's queue is served to its end, and only then the socket closes.
+fn or_stop<T>(worker: &Worker, stop: Pin<&mut Notified<'_>>, cx: &mut Context<'_>, accepted: Poll<io::Result<T>>) -> Poll<Option<io::Result<T>>> {
+    match accepted {
+        Poll::Ready(accepted) => Poll::Ready(Some(accepted)),
+        Poll::Pending if worker.stopping.get() => Poll::Ready(None),
+        Poll::Pending => stop.poll(cx).map(|()| None),
+    }
+}
+
+async fn pause_after(worker: &Worker, error: &io::Error) {
+    // A connection that its client has already given up is nobody's fault.
+    if !matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::Interrupted) {
+        worker.accept_failed(error);
+        tokio::time::sleep(EXHAUSTED_PAUSE).await;
+    }
+}
+
+/// Serves a connection that another worker has accepted.
+pub(crate) fn take(worker: &Rc<Worker>, accepted: Accepted) {
+    let local = accepted.stream.local_addr().unwrap_or(accepted.peer);
+    if let Ok(stream) = TcpStream::from_std(accepted.stream) {
+        open(worker, (accepted.listener, local), Stream::Tcp(stream), accepted.peer);
+    }
+}
+
+fn admit_tcp(worker: &Rc<Worker>, (id, local): (ListenerId, SocketAddr), stream: TcpStream, peer: SocketAddr) {
+    let listener = listener(worker, id);
+    let counters = &worker.counters().listeners[usize::from(id.0)];
+    let ip = peer.ip().to_canonical();
+    counters.accepted.add(1);
+    if !listener.access.admits(ip) || (listener.proxy_protocol && !listener.trusted_proxies.contains(ip)) {
+        counters.denied.add(1);
+        return;
+    }
+    match less_loaded(worker) {
+        Some(other) => hand_on(worker, other, (id, stream, peer)),
+        None => open(worker, (id, local), Stream::Tcp(stream), peer),
+    }
+}
+
+fn hand_on(worker: &Worker, other: usize, (listener, stream, peer): (ListenerId, TcpStream, SocketAddr)) {
+    if let Ok(stream) = stream.into_std() {
+        // A worker that has ended takes its connection with it: the process is stopping then.
+        let _ = worker.peers[other].send(Command::Take(Accepted { listener, stream, peer }));
+    }
+}
+
+/// The worker with the fewest connections, if this one has far more than its share.
+fn less_loaded(worker: &Worker) -> Option<usize> {
+    if worker.peers.len() < 2 {
+        return None;
+    }
+    let counts = || worker.shared.workers.iter().map(|w| w.connections.load(Ordering::Relaxed));
+    let mine = worker.shared.workers[worker.id].connections.load(Ordering::Relaxed);
+    let total: usize = counts().sum();
+    if mine <= UNEVEN_SLACK + total * 5 / (4 * worker.peers.len()) {
+        return None;
+    }
+    counts().enumerate().min_by_key(|&(_, count)| count).map(|(index, _)| index).filter(|&index| index != worker.id)
+}
+
+fn listener(worker: &Worker, id: ListenerId) -> &Listener {
+    &worker.plan.listeners[usize::from(id.0)]
+}
+
+fn open(worker: &Rc<Worker>, (id, local): (ListenerId, SocketAddr), stream: Stream, peer: SocketAddr) {
+    let counters = &worker.counters().listeners[usize::from(id.0)];
+    if worker.shared.connections() >= worker.plan.limits.connections {
+        counters.over_limit.add(1);
+        return;
+    }
+    let listener = listener(worker, id);
+    let is_unix = matches!(stream, Stream::Unix(_));
+    let peer = Peer {
+        addr: peer,
+        trusted: !listener.proxy_protocol && (is_unix || listener.trusted_proxies.contains(peer.ip())),
+        listener: id,
+        local_ip: if is_unix { IpAddr::V4(Ipv4Addr::UNSPECIFIED) } else { local.ip() },
+        local_port: local.port(),
+    };
+    let greeting = if listener.proxy_protocol { Greeting::Proxy } else { Greeting::None };
+    let counted = Counted::new(worker, id);
+    let worker = Rc::clone(worker);
+    tokio::task::spawn_local(async move {
+        let counted = counted;
+        serve(worker, stream, peer, greeting).await;
+        drop(counted);
+    });
+}
+
+/// An open connection in the counters, until dropped.
+struct Counted {
+    worker: Rc<Worker>,
+    listener: ListenerId,
+}
+
+impl Counted {
+    fn new(worker: &Rc<Worker>, listener: ListenerId) -> Self {
+        worker.shared.workers[worker.id].connections.fetch_add(1, Ordering::Relaxed);
+        worker.counters().listeners[usize::from(listener.0)].open.add(1);
+        Self { worker: Rc::clone(worker), listener }
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.worker.shared.workers[self.worker.id].connections.fetch_sub(1, Ordering::Relaxed);
+        self.worker.counters().listeners[usize::from(self.listener.0)].open.sub(1);
+    }
+}

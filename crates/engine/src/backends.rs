@@ -1,0 +1,227 @@
+//! The pools of one worker: picking a backend, its idle connections, and opening new ones.
+//!
+//! Owns what a worker knows of backends for itself (its balancer, idle connections, retry budget). Standings and
+//! addresses come from [`crate::Shared`] and are read anew whenever a pool's epoch has moved.
+
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use policy::balance::{self, Balancer, Pick, Standing};
+use policy::plan::{Address, PoolId};
+use policy::retry::Budget;
+use policy::rng::Rng;
+use tokio::net::{TcpStream, UnixStream};
+
+use crate::counters::BackendCounters;
+use crate::shared::{BackendShared, PoolShared, Shared};
+use crate::stream::Stream;
+use crate::worker::Worker;
+
+/// One pool in one worker.
+pub(crate) struct WorkerPool {
+    epoch: Cell<u64>,
+    balancer: RefCell<Box<dyn Balancer>>,
+    backends: Vec<WorkerBackend>,
+    pub(crate) budget: RefCell<Budget>,
+}
+
+struct WorkerBackend {
+    /// Number of the backend in the whole plan, for [`crate::timers`].
+    number: u32,
+    standing: Cell<Standing>,
+    address: Cell<Option<SocketAddr>>,
+    idle: RefCell<Vec<Idle>>,
+}
+
+struct Idle {
+    stream: Stream,
+    since: Instant,
+}
+
+impl WorkerPool {
+    pub(crate) fn all(shared: &Shared, plan: &policy::plan::Plan, seed: u64) -> Vec<Self> {
+        let mut number = 0;
+        let workers = u32::try_from(shared.workers.len()).unwrap_or(u32::MAX);
+        let mut pools = Vec::new();
+        for (index, pool) in plan.pools.iter().enumerate() {
+            let backend = |_| {
+                number += 1;
+                WorkerBackend {
+                    number: number - 1,
+                    standing: Cell::default(),
+                    address: Cell::default(),
+                    idle: RefCell::default(),
+                }
+            };
+            pools.push(Self {
+                epoch: Cell::new(0),
+                balancer: RefCell::new(balance::new(pool.policy, &pool.backends, seed)),
+                backends: (0..shared.pools[index].backends.len()).map(backend).collect(),
+                budget: RefCell::new(Budget::for_share_of(workers)),
+            });
+        }
+        pools
+    }
+
+    /// Reads standings and addresses anew if any has changed.
+    fn refresh(&self, shared: &PoolShared) {
+        let epoch = shared.epoch.load(Ordering::Acquire);
+        if self.epoch.replace(epoch) == epoch {
+            return;
+        }
+        for (index, (backend, shared)) in self.backends.iter().zip(&shared.backends).enumerate() {
+            backend.address.set(shared.resolved());
+            let standing = shared.standing();
+            if backend.standing.replace(standing) != standing {
+                self.balancer.borrow_mut().backend_changed(index, standing);
+            }
+        }
+    }
+
+    /// Number of a backend in the whole plan.
+    pub(crate) fn number(&self, backend: usize) -> u32 {
+        self.backends[backend].number
+    }
+
+    /// Closes a backend's idle connections.
+    pub(crate) fn close_idle(&self, backend: usize, counters: &BackendCounters) {
+        let closed = std::mem::take(&mut *self.backends[backend].idle.borrow_mut());
+        counters.idle.sub(closed.len() as u64);
+    }
+
+    /// Closes idle connections that are older than `timeout` or that the backend has closed.
+    pub(crate) fn reap(&self, now: Instant, timeout: Option<Duration>, counters: &[BackendCounters]) {
+        for (backend, counters) in self.backends.iter().zip(counters) {
+            let mut idle = backend.idle.borrow_mut();
+            let before = idle.len();
+            idle.retain(|idle| timeout.is_none_or(|t| now.duration_since(idle.since) < t) && idle.stream.is_quiet());
+            counters.idle.sub((before - idle.len()) as u64);
+        }
+    }
+
+    fn take_idle(&self, backend: usize, counters: &BackendCounters) -> Option<Stream> {
+        let mut idle = self.backends[backend].idle.borrow_mut();
+        while let Some(Idle { stream, .. }) = idle.pop() {
+            counters.idle.sub(1);
+            if stream.is_quiet() {
+                return Some(stream);
+            }
+        }
+        None
+    }
+}
+
+/// What a pick may depend on, of one exchange.
+pub(crate) struct Wish<'a> {
+    pub(crate) client: std::net::IpAddr,
+    pub(crate) tried: &'a [u16],
+}
+
+/// One attempt at a backend: counted as running until dropped.
+pub(crate) struct Attempt {
+    worker: Rc<Worker>,
+    pub(crate) pool: PoolId,
+    pub(crate) backend: usize,
+}
+
+/// Why there is no connection.
+#[derive(Debug)]
+pub(crate) enum ConnectError {
+    /// The backend refused or cannot be reached.
+    Failed,
+    /// It is our fault: no port, descriptor or memory.
+    Local,
+    /// The name has no address yet.
+    Unresolved,
+}
+
+impl Attempt {
+    /// Picks a backend and counts the attempt; `None` if the pool has none to offer.
+    pub(crate) fn begin(worker: &Rc<Worker>, pool: PoolId, wish: &Wish<'_>) -> Option<Self> {
+        let (local, shared) = (worker.pool(pool), &worker.shared.pools[pool.0 as usize]);
+        local.refresh(shared);
+        let rng: &mut Rng = &mut worker.rng.borrow_mut();
+        let mut pick = Pick { client: wish.client, tried: wish.tried, rng, loads: shared };
+        let mut balancer = local.balancer.borrow_mut();
+        let backend = balancer.pick(&mut pick)?;
+        shared.backends[backend].begin();
+        balancer.taken(backend, shared);
+        let attempt = Self { worker: Rc::clone(worker), pool, backend };
+        attempt.counters().attempts.add(1);
+        Some(attempt)
+    }
+
+    pub(crate) fn counters(&self) -> &BackendCounters {
+        &self.worker.counters().pools[self.pool.0 as usize][self.backend]
+    }
+
+    pub(crate) fn shared(&self) -> &BackendShared {
+        &self.worker.shared.pools[self.pool.0 as usize].backends[self.backend]
+    }
+
+    /// Number of the backend in the whole plan.
+    pub(crate) fn number(&self) -> u32 {
+        self.worker.pool(self.pool).number(self.backend)
+    }
+
+    /// Whether the backend is out by evidence, while others may not be.
+    pub(crate) fn is_down(&self) -> bool {
+        self.shared().standing() == Standing::Out
+    }
+
+    /// An idle connection, if there is one that still lives.
+    pub(crate) fn reuse(&self) -> Option<Stream> {
+        self.worker.pool(self.pool).take_idle(self.backend, self.counters())
+    }
+
+    /// Opens a connection. The caller bounds the time.
+    pub(crate) async fn connect(&self) -> Result<Stream, ConnectError> {
+        self.counters().connects.add(1);
+        let backend = &self.worker.plan.pool(self.pool).backends[self.backend];
+        let connected = match &backend.address {
+            Address::Unix(path) => UnixStream::connect(path).await.map(Stream::Unix),
+            Address::Ip(_) | Address::Name(..) => {
+                let local = &self.worker.pool(self.pool).backends[self.backend];
+                let Some(address) = local.address.get() else { return Err(ConnectError::Unresolved) };
+                connect_tcp(address).await
+            }
+        };
+        connected.map_err(ConnectError::from)
+    }
+
+    /// Gives a connection back for reuse, unless the pool has enough or the backend is out.
+    pub(crate) fn give_back(&self, stream: Stream) {
+        let plan = self.worker.plan.pool(self.pool);
+        let mut idle = self.worker.pool(self.pool).backends[self.backend].idle.borrow_mut();
+        let wanted = matches!(self.shared().standing(), Standing::Ready | Standing::Unknown);
+        if wanted && plan.send_proxy.is_none() && idle.len() < plan.idle_connections && !self.worker.stopping.get() {
+            idle.push(Idle { stream, since: Instant::now() });
+            self.counters().idle.add(1);
+        }
+    }
+}
+
+impl Drop for Attempt {
+    fn drop(&mut self) {
+        let shared = &self.worker.shared.pools[self.pool.0 as usize];
+        shared.backends[self.backend].end();
+        self.worker.pool(self.pool).balancer.borrow_mut().returned(self.backend, shared);
+    }
+}
+
+async fn connect_tcp(address: SocketAddr) -> io::Result<Stream> {
+    let tcp = TcpStream::connect(address).await?;
+    tcp.set_nodelay(true)?;
+    Ok(Stream::Tcp(tcp))
+}
+
+impl From<io::Error> for ConnectError {
+    fn from(error: io::Error) -> Self {
+        const OURS: [i32; 6] = [libc::EADDRNOTAVAIL, libc::EMFILE, libc::ENFILE, libc::ENOBUFS, libc::ENOMEM, libc::EAGAIN];
+        if error.raw_os_error().is_some_and(|code| OURS.contains(&code)) { Self::Local } else { Self::Failed }
+    }
+}

@@ -1,0 +1,144 @@
+//! Answers of our own: errors, fixed answers, redirects.
+
+use std::borrow::Cow;
+use std::future::poll_fn;
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use policy::plan::{Action, FixedAnswer, HeaderRules, Redirect};
+use policy::route::without_port;
+use policy::template::{self, Parts};
+
+use super::Ended;
+use super::facts::Facts;
+use crate::cause::Cause;
+use crate::h1::PSEUDONYM;
+use crate::seam::{Downstream, OwnAnswer, Source, Trailers};
+use crate::worker::Worker;
+
+/// How long a client may take for an answer of our own where the listener sets no limit.
+const OWN_ANSWER_WAIT: Duration = Duration::from_secs(30);
+/// A request body of up to so many bytes is read and dropped to keep the connection; a longer one costs it.
+const DRAINED_BYTES: usize = 64 * 1024;
+
+/// Does what a route answers by itself.
+pub(super) async fn act<D: Downstream>(worker: &Worker, down: &mut D, facts: &mut Facts, action: &Action) -> Result<(), Cause> {
+    match action {
+        Action::Answer(fixed) => send_fixed(worker, down, facts, fixed).await,
+        Action::Redirect(redirect) => send_redirect(worker, down, facts, redirect).await,
+        Action::Pool(_) | Action::Split { .. } => Err(Cause::NoBackend),
+    }
+}
+
+async fn send_fixed<D: Downstream>(worker: &Worker, down: &mut D, facts: &mut Facts, fixed: &FixedAnswer) -> Result<(), Cause> {
+    let fields = fixed.headers.iter().map(|(name, value)| (name.as_str(), Cow::from(value.as_bytes()))).collect();
+    let own = OwnAnswer { status: fixed.status, fields, body: &fixed.body, request_done: false };
+    send(worker, down, facts, own).await
+}
+
+async fn send_redirect<D: Downstream>(worker: &Worker, down: &mut D, facts: &mut Facts, redirect: &Redirect) -> Result<(), Cause> {
+    let mut location = Vec::new();
+    let rendered = with_parts(down, facts, |parts| template::render_location(&redirect.to, parts, &mut location));
+    rendered.map_err(|_| Cause::BadRewrite)?;
+    let own = OwnAnswer { status: redirect.status, fields: vec![("Location", Cow::from(location))], ..OwnAnswer::default() };
+    send(worker, down, facts, own).await
+}
+
+/// The final answer to OPTIONS with `Max-Forwards: 0`.
+pub(super) async fn allow<D: Downstream>(worker: &Worker, down: &mut D, facts: &mut Facts) -> Result<(), Cause> {
+    send(worker, down, facts, OwnAnswer { status: 204, ..OwnAnswer::default() }).await
+}
+
+/// Answers a failed exchange, if that is still possible.
+pub(super) async fn fail<D: Downstream>(worker: &Worker, down: &mut D, facts: &mut Facts, cause: Cause) -> Ended {
+    facts.cause = Some(cause);
+    if facts.answer_begun || cause == Cause::ClientGone {
+        if !facts.answer_begun {
+            facts.status = cause.status();
+        }
+        return Ended::Broken;
+    }
+    let status = cause.status();
+    let page = worker.plan.error_pages.iter().find(|page| page.status == status);
+    let text = format!("{status} {}\n{}\n", wire::h1::encode::reason_phrase(status), cause.sentence());
+    let kind = page.map_or("text/plain; charset=utf-8", |page| page.content_type.as_str());
+    let own = OwnAnswer {
+        status,
+        fields: vec![
+            ("Content-Type", Cow::from(kind.as_bytes())),
+            ("X-Request-Id", Cow::from(facts.request_id.bytes().to_vec())),
+            ("Proxy-Status", Cow::from(proxy_status(cause))),
+        ],
+        body: page.map_or(text.as_bytes(), |page| &page.body),
+        request_done: false,
+    };
+    match send(worker, down, facts, own).await {
+        Ok(()) => Ended::Answered,
+        Err(_) => Ended::Broken,
+    }
+}
+
+/// The value of `Proxy-Status` (RFC 9209).
+pub(crate) fn proxy_status(cause: Cause) -> Vec<u8> {
+    format!("{PSEUDONYM}; error={}; details=\"{}: {}\"", cause.proxy_error(), cause.code(), cause.sentence()).into_bytes()
+}
+
+async fn send<D: Downstream>(worker: &Worker, down: &mut D, facts: &mut Facts, mut own: OwnAnswer<'_>) -> Result<(), Cause> {
+    own.request_done = poll_fn(|cx| Poll::Ready(drain(cx, down))).await;
+    facts.status = own.status;
+    facts.answer_begun = true;
+    facts.answer_bytes = own.body.len() as u64;
+    down.answer(&own);
+    let wait = worker.client_timeouts(down.peer()).body.unwrap_or(OWN_ANSWER_WAIT);
+    down.timer().set(Instant::now(), Some(wait));
+    poll_fn(|cx| match down.poll_end(cx, Trailers::default()) {
+        Poll::Ready(sent) => Poll::Ready(sent.map_err(|_| Cause::ClientGone)),
+        Poll::Pending => down.timer().poll_late(cx).map(|()| Err(Cause::ClientStalled)),
+    })
+    .await
+}
+
+/// Drops what is here of the request body. Whether that was all of it.
+fn drain<D: Source>(cx: &mut std::task::Context<'_>, down: &mut D) -> bool {
+    let mut dropped = 0;
+    while dropped <= DRAINED_BYTES {
+        let here = down.data().len();
+        dropped += here;
+        down.consume(here);
+        match down.poll_fill(cx) {
+            Poll::Ready(Ok(crate::seam::Fill::Data)) => {}
+            Poll::Ready(Ok(crate::seam::Fill::End)) => return true,
+            Poll::Ready(Err(_)) | Poll::Pending => return false,
+        }
+    }
+    false
+}
+
+/// Whole field lines for the `set` and `add` of some rules; a value that would break its line is left out.
+pub(super) fn render_rules<D: Downstream>(down: &D, facts: &Facts, rules: &HeaderRules) -> Vec<u8> {
+    let mut lines = Vec::new();
+    for (name, value) in rules.set.iter().chain(&rules.add) {
+        let start = lines.len();
+        lines.extend_from_slice(name.as_bytes());
+        lines.extend_from_slice(b": ");
+        match with_parts(down, facts, |parts| template::render(value, parts, &mut lines)) {
+            Ok(()) => lines.extend_from_slice(b"\r\n"),
+            Err(_) => lines.truncate(start),
+        }
+    }
+    lines
+}
+
+fn with_parts<D: Downstream, R>(down: &D, facts: &Facts, render: impl FnOnce(&Parts<'_>) -> R) -> R {
+    let (request, buf) = down.head();
+    let path = request.path(buf);
+    render(&Parts {
+        host: without_port(request.authority.of(buf)),
+        path,
+        rest: path.get(facts.rest_at..).unwrap_or_default(),
+        query: request.has_query.then(|| request.query.of(buf)),
+        scheme: "http",
+        client: facts.client,
+        request_id: facts.request_id.bytes(),
+    })
+}

@@ -1,0 +1,98 @@
+//! The request body of one exchange over all its attempts.
+//!
+//! Owns what is kept of sent bytes for a repetition (DESIGN D12): everything for idempotent methods up to a limit; for
+//! others only what was taken from the client but never sent.
+
+use std::task::{Context, Poll};
+
+use crate::seam::{Cut, Downstream, Fill, Progress, Source, Trailers};
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Keeping {
+    /// Sent bytes are kept, up to so many.
+    UpTo(usize),
+    /// Bytes were sent that are not kept.
+    Lost,
+}
+
+pub(crate) struct Feed {
+    kept: Vec<u8>,
+    at: usize,
+    keeping: Keeping,
+    pub(crate) progress: Progress,
+    pub(crate) done: bool,
+}
+
+impl Feed {
+    /// `keep_bytes` is 0 for methods that are not idempotent.
+    pub(crate) fn new(keep_bytes: usize) -> Self {
+        Self { kept: Vec::new(), at: 0, keeping: Keeping::UpTo(keep_bytes), progress: Progress::default(), done: false }
+    }
+
+    /// Whether the body can be sent again from its start.
+    pub(crate) fn is_replayable(&self) -> bool {
+        self.keeping != Keeping::Lost
+    }
+
+    /// The last attempt left these bytes unsent, and sent none: they go first in the next.
+    pub(crate) fn take_back(&mut self, unsent: &[u8]) {
+        if self.keeping == Keeping::Lost {
+            self.kept = unsent.to_vec();
+            self.keeping = Keeping::UpTo(unsent.len());
+        }
+    }
+
+    /// The next attempt begins.
+    pub(crate) fn rewind(&mut self) {
+        self.at = 0;
+        self.done = false;
+    }
+
+    pub(crate) fn of<'a, D: Downstream>(&'a mut self, down: &'a mut D) -> Fed<'a, D> {
+        Fed { feed: self, down }
+    }
+
+    fn keep(&mut self, data: &[u8]) {
+        match self.keeping {
+            Keeping::UpTo(limit) if self.kept.len() + data.len() <= limit => {
+                self.kept.extend_from_slice(data);
+                self.at = self.kept.len();
+            }
+            _ => {
+                self.keeping = Keeping::Lost;
+                self.kept = Vec::new();
+                self.at = 0;
+            }
+        }
+    }
+}
+
+/// The body as a source: first what is kept, then what comes from the client.
+pub(crate) struct Fed<'a, D> {
+    feed: &'a mut Feed,
+    down: &'a mut D,
+}
+
+impl<D: Downstream> Source for Fed<'_, D> {
+    fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<Result<Fill, Cut>> {
+        self.down.poll_fill(cx)
+    }
+
+    fn data(&self) -> &[u8] {
+        let again = &self.feed.kept[self.feed.at..];
+        if again.is_empty() { self.down.data() } else { again }
+    }
+
+    fn consume(&mut self, n: usize) {
+        if self.feed.at < self.feed.kept.len() {
+            self.feed.at += n;
+        } else {
+            self.feed.keep(&self.down.data()[..n]);
+            self.down.consume(n);
+        }
+    }
+
+    fn trailers(&self) -> Trailers<'_> {
+        self.down.trailers()
+    }
+}

@@ -1,0 +1,136 @@
+//! A backend connection over HTTP/1.1: the upstream half of an exchange.
+
+use std::io;
+use std::task::{Context, Poll, ready};
+
+use wire::h1::{Limits, Parsed, parse_answer};
+use wire::head::{Answer, Framing, Method};
+
+use super::encode::{RequestHead, put_request};
+use super::link::Link;
+use crate::buffers::{Buffers, Size};
+use crate::seam::{Fill, Sink, Source, Trailers};
+use crate::stream::Stream;
+
+/// Why no answer head came.
+#[derive(Debug)]
+pub(crate) enum HeadError {
+    /// The connection ended or broke before any byte of the answer.
+    Closed,
+    /// It ended or broke within the head.
+    Early,
+    /// The bytes are no answer.
+    Malformed(&'static str),
+}
+
+pub(crate) struct BackendLink<'w> {
+    link: Link<'w>,
+    /// Where the request's body begins in the output buffer.
+    head_end: usize,
+    /// The request can no longer be written; the answer may still come.
+    write_error: Option<io::Error>,
+}
+
+impl<'w> BackendLink<'w> {
+    pub(crate) fn new(stream: Stream, buffers: &'w Buffers) -> Self {
+        Self { link: Link::new(stream, buffers), head_end: 0, write_error: None }
+    }
+
+    /// Puts bytes before the first request (a PROXY header).
+    pub(crate) fn put_first(&mut self, put: impl FnOnce(&mut Vec<u8>)) {
+        put(&mut self.link.mem.out);
+    }
+
+    /// Begins a request; nothing is sent before the body's end or a flush.
+    pub(crate) fn begin(&mut self, head: &RequestHead<'_>) {
+        put_request(&mut self.link.mem.out, head);
+        self.head_end = self.link.mem.out.len();
+        self.link.begin_write(head.request.framing);
+    }
+
+    /// Whether the kernel has taken nothing of the request.
+    pub(crate) fn wrote_nothing(&self) -> bool {
+        !self.link.wrote
+    }
+
+    /// Bytes of the request body that were taken from the client and not sent; `None` if they cannot be told.
+    pub(crate) fn unsent_body(&self) -> Option<&[u8]> {
+        self.link.unsent_body(self.head_end)
+    }
+
+    /// Waits for an answer head (1xx included).
+    pub(crate) fn poll_head(&mut self, cx: &mut Context<'_>, limits: &Limits, method: Method, answer: &mut Answer) -> Poll<Result<(), HeadError>> {
+        loop {
+            if self.link.has_input() {
+                match parse_answer(self.link.head_input(), limits, method, answer) {
+                    Ok(Parsed::Complete(n)) => {
+                        let framing = if answer.status == 101 { Framing::None } else { answer.framing };
+                        self.link.begin_read(n, framing);
+                        return Poll::Ready(Ok(()));
+                    }
+                    Ok(Parsed::Partial) => {}
+                    Err(malformed) => return Poll::Ready(Err(HeadError::Malformed(malformed.why))),
+                }
+            }
+            match ready!(self.link.poll_read_more(cx, Size::Bulk)) {
+                Ok(n) if n > 0 => {}
+                _ if self.link.has_input() => return Poll::Ready(Err(HeadError::Early)),
+                _ => return Poll::Ready(Err(HeadError::Closed)),
+            }
+        }
+    }
+
+    /// The buffer that the answer head's spans point into.
+    pub(crate) fn head_buf(&self) -> &[u8] {
+        self.link.head_buf()
+    }
+
+    pub(crate) fn forget_head(&mut self) {
+        self.link.forget_head();
+    }
+
+    pub(crate) fn become_tunnel(&mut self) {
+        self.link.become_tunnel();
+    }
+
+    /// Whether the connection can serve another request: all written, all read, nothing unasked left.
+    pub(crate) fn is_reusable(&self) -> bool {
+        self.link.read_done() && self.link.write_done() && !self.link.has_input() && self.write_error.is_none()
+    }
+
+    pub(crate) fn into_stream(self) -> Stream {
+        self.link.into_stream()
+    }
+
+    /// Remembers that writing failed: a backend may answer and close before it has read the whole request.
+    pub(crate) fn writing_failed(&mut self, error: io::Error) {
+        self.write_error = Some(error);
+    }
+}
+
+impl Source for BackendLink<'_> {
+    fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<Result<Fill, crate::seam::Cut>> {
+        self.link.poll_fill(cx)
+    }
+    fn data(&self) -> &[u8] {
+        self.link.data()
+    }
+    fn consume(&mut self, n: usize) {
+        self.link.consume(n);
+    }
+    fn trailers(&self) -> Trailers<'_> {
+        self.link.trailers()
+    }
+}
+
+impl Sink for BackendLink<'_> {
+    fn poll_push(&mut self, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
+        self.link.poll_push(cx, data)
+    }
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.link.poll_flush(cx)
+    }
+    fn poll_end(&mut self, cx: &mut Context<'_>, trailers: Trailers<'_>) -> Poll<io::Result<()>> {
+        self.link.poll_end(cx, trailers)
+    }
+}

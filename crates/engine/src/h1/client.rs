@@ -1,0 +1,353 @@
+//! Client connections over HTTP/1.1: one after the other, the exchanges that a client asks for.
+//!
+//! Owns the life of a client connection. Between exchanges it is one small future that holds neither buffer nor head
+//! (DESIGN D7); while one runs, it is boxed.
+
+use std::future::poll_fn;
+use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
+
+use wire::h1::{Parsed, parse_request};
+use wire::head::{Framing, Request, Version};
+use wire::proxy;
+
+use super::encode::{self, put_answer, put_own};
+use super::link::Link;
+use crate::buffers::Size;
+use crate::cause::Cause;
+use crate::exchange::{Ended, Started, exchange, refuse};
+use crate::seam::{AnswerHead, Cut, Downstream, Fill, OwnAnswer, Peer, Sink, Source, Trailers};
+use crate::stream::Stream;
+use crate::timers::Timer;
+use crate::worker::Worker;
+
+/// After an answer to a request that was not read whole, so much is read and dropped, for so long, before the
+/// connection closes: else the client could get a reset in place of the answer (RFC 9112, section 9.6).
+const LINGER: Duration = Duration::from_secs(2);
+const LINGER_BYTES: usize = 1024 * 1024;
+
+/// Serves a client connection to its end.
+pub(crate) async fn serve(worker: Rc<Worker>, stream: Stream, peer: Peer, greeting: Greeting) {
+    let timer = worker.timers.timer();
+    let mut idle = Idle { stream, peer, greeting };
+    let mut wait = worker.client_timeouts(&peer).header;
+    loop {
+        timer.set(Instant::now(), wait);
+        if !poll_fn(|cx| poll_request(cx, &worker, &idle.stream, &timer)).await {
+            return;
+        }
+        let Some(again) = Box::pin(busy(&worker, idle, &timer)).await else { return };
+        idle = again;
+        wait = worker.client_timeouts(&idle.peer).keep_alive;
+    }
+}
+
+/// What comes first on a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Greeting {
+    /// A request.
+    None,
+    /// A PROXY header.
+    Proxy,
+}
+
+/// A connection between exchanges.
+struct Idle {
+    stream: Stream,
+    peer: Peer,
+    greeting: Greeting,
+}
+
+/// Whether something has come; false when it is time to close.
+fn poll_request(cx: &mut Context<'_>, worker: &Worker, stream: &Stream, timer: &Timer) -> Poll<bool> {
+    if stream.poll_readable(cx).is_ready() {
+        return Poll::Ready(true);
+    }
+    if timer.poll_late(cx).is_ready() || worker.stopping.get() {
+        return Poll::Ready(false);
+    }
+    Poll::Pending
+}
+
+/// Runs exchanges while there is input; gives the connection back when it is idle, `None` when it has ended.
+async fn busy(worker: &Rc<Worker>, idle: Idle, timer: &Timer) -> Option<Idle> {
+    let mut client = Client::new(worker, idle, timer);
+    if client.greeting == Greeting::Proxy {
+        client.read_proxy_header().await?;
+    }
+    loop {
+        let (arrived, head) = client.read_head().await;
+        let ended = match head {
+            Head::Whole => {
+                client.counters().requests.add(1);
+                let started = Started { arrived, whole: client.whole_late.unwrap_or(arrived) };
+                exchange(worker, &mut client, started).await
+            }
+            Head::Refused(cause) => {
+                client.counters().refused.add(1);
+                refuse(worker, &mut client, arrived, cause).await
+            }
+            Head::End => return None,
+        };
+        if ended == Ended::Broken {
+            client.abort();
+            return None;
+        }
+        if !client.may_continue() {
+            client.close().await;
+            return None;
+        }
+        client.link.rest();
+        if !client.link.has_input() {
+            return Some(client.into_idle());
+        }
+    }
+}
+
+/// What came of waiting for a head.
+enum Head {
+    Whole,
+    Refused(Cause),
+    /// The client closed, or went silent within nothing or little.
+    End,
+}
+
+/// A client connection while exchanges run on it.
+pub(crate) struct Client<'w> {
+    worker: &'w Rc<Worker>,
+    link: Link<'w>,
+    peer: Peer,
+    greeting: Greeting,
+    timer: &'w Timer,
+    request: Box<Request>,
+    /// The head took more than one read; it was whole then.
+    whole_late: Option<Instant>,
+    keep_alive: bool,
+    tunnel: bool,
+}
+
+impl<'w> Client<'w> {
+    fn new(worker: &'w Rc<Worker>, idle: Idle, timer: &'w Timer) -> Self {
+        Self {
+            worker,
+            link: Link::new(idle.stream, &worker.buffers),
+            peer: idle.peer,
+            greeting: idle.greeting,
+            timer,
+            request: worker.requests.take(),
+            whole_late: None,
+            keep_alive: false,
+            tunnel: false,
+        }
+    }
+
+    fn counters(&self) -> &crate::counters::ListenerCounters {
+        &self.worker.counters().listeners[usize::from(self.peer.listener.0)]
+    }
+
+    /// Waits for a whole request head.
+    async fn read_head(&mut self) -> (Instant, Head) {
+        let arrived = Instant::now();
+        self.whole_late = None;
+        loop {
+            if self.link.has_input()
+                && let Some(head) = self.parse_head()
+            {
+                return (arrived, head);
+            }
+            if self.whole_late.is_none() {
+                self.timer.set(arrived, self.worker.client_timeouts(&self.peer).header);
+            }
+            let began = self.link.has_input();
+            match poll_fn(|cx| self.poll_more(cx)).await {
+                Some(Ok(n)) if n > 0 => self.whole_late = began.then(Instant::now),
+                None if began => return (arrived, Head::Refused(Cause::HeaderTimeout)),
+                _ => return (arrived, Head::End),
+            }
+        }
+    }
+
+    fn parse_head(&mut self) -> Option<Head> {
+        match parse_request(self.link.head_input(), &self.worker.head_limits, &mut self.request) {
+            Ok(Parsed::Complete(n)) => {
+                self.link.begin_read(n, self.request.framing);
+                Some(Head::Whole)
+            }
+            Ok(Parsed::Partial) => None,
+            Err(refusal) => {
+                self.request.clear();
+                Some(Head::Refused(Cause::BadRequest { status: refusal.status, why: refusal.why }))
+            }
+        }
+    }
+
+    /// Reads once more; `None` when that took too long or this process stops.
+    fn poll_more(&mut self, cx: &mut Context<'_>) -> Poll<Option<io::Result<usize>>> {
+        if let Poll::Ready(read) = self.link.poll_read_more(cx, Size::Head) {
+            return Poll::Ready(Some(read));
+        }
+        self.timer.poll_late(cx).map(|()| None)
+    }
+
+    /// Reads the PROXY header that must come first; `None` ends the connection.
+    async fn read_proxy_header(&mut self) -> Option<()> {
+        loop {
+            match proxy::parse(self.link.head_input()) {
+                Ok(Some((header, used))) => {
+                    self.link.mem.inbox.start += used;
+                    self.greeting = Greeting::None;
+                    if let proxy::Header::Tcp { source, destination } = header {
+                        self.become_peer(source, destination);
+                    }
+                    return Some(());
+                }
+                Ok(None) => {}
+                Err(_) => break,
+            }
+            match poll_fn(|cx| self.poll_more(cx)).await {
+                Some(Ok(n)) if n > 0 => {}
+                _ => break,
+            }
+        }
+        self.counters().denied.add(1);
+        None
+    }
+
+    fn become_peer(&mut self, source: SocketAddr, destination: SocketAddr) {
+        let listener = &self.worker.plan.listeners[usize::from(self.peer.listener.0)];
+        self.peer.addr = source;
+        self.peer.trusted = listener.trusted_proxies.contains(source.ip());
+        self.peer.local_ip = destination.ip();
+        self.peer.local_port = destination.port();
+    }
+
+    /// Whether the connection can serve another request.
+    fn may_continue(&self) -> bool {
+        self.keep_alive && self.link.read_done() && self.link.write_done() && !self.tunnel
+    }
+
+    fn facts(&self, request_done: bool) -> encode::Client {
+        let keep_alive = self.request.keep_alive && request_done && !self.worker.stopping.get();
+        encode::Client { version: self.request.version, method: self.request.method, keep_alive }
+    }
+
+    /// Ends the connection so that the client cannot take what it got for a whole answer.
+    fn abort(&mut self) {
+        if let Some(tcp) = self.link.stream.as_tcp() {
+            // Best effort: without it the client sees an early end instead of a reset.
+            let _ = socket2::SockRef::from(tcp).set_linger(Some(Duration::ZERO));
+        }
+    }
+
+    /// Ends the connection after a whole answer.
+    async fn close(&mut self) {
+        if self.tunnel || (self.link.read_done() && !self.link.has_input()) {
+            return;
+        }
+        self.timer.set(Instant::now(), Some(LINGER));
+        let mut dropped = 0;
+        let _ = poll_fn(|cx| self.link.stream.poll_shutdown(cx)).await;
+        while dropped < LINGER_BYTES {
+            self.link.forget_input();
+            match poll_fn(|cx| self.poll_more(cx)).await {
+                Some(Ok(n)) if n > 0 => dropped += n,
+                _ => return,
+            }
+        }
+    }
+
+    fn into_idle(mut self) -> Idle {
+        self.worker.requests.put(std::mem::take(&mut self.request));
+        Idle { stream: self.link.into_stream(), peer: self.peer, greeting: self.greeting }
+    }
+}
+
+impl Source for Client<'_> {
+    fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<Result<Fill, Cut>> {
+        self.link.poll_fill(cx)
+    }
+    fn data(&self) -> &[u8] {
+        self.link.data()
+    }
+    fn consume(&mut self, n: usize) {
+        self.link.consume(n);
+    }
+    fn trailers(&self) -> Trailers<'_> {
+        self.link.trailers()
+    }
+}
+
+impl Sink for Client<'_> {
+    fn poll_push(&mut self, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
+        self.link.poll_push(cx, data)
+    }
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.link.poll_flush(cx)
+    }
+    fn poll_end(&mut self, cx: &mut Context<'_>, trailers: Trailers<'_>) -> Poll<io::Result<()>> {
+        self.link.poll_end(cx, trailers)
+    }
+}
+
+impl Downstream for Client<'_> {
+    fn head(&self) -> (&Request, &[u8]) {
+        (&self.request, self.link.head_buf())
+    }
+
+    fn peer(&self) -> &Peer {
+        &self.peer
+    }
+
+    fn timer(&self) -> &Timer {
+        self.timer
+    }
+
+    fn interim(&mut self, head: &AnswerHead<'_>) {
+        let wanted = head.answer.status != 100 || self.request.expects_continue;
+        if self.request.version == Version::Http11 && wanted {
+            let facts = self.facts(false);
+            put_answer(&mut self.link.mem.out, facts, head);
+            self.counters().interim.add(1);
+        }
+    }
+
+    fn begin(&mut self, head: &AnswerHead<'_>) {
+        let facts = self.facts(head.request_done);
+        let begun = put_answer(&mut self.link.mem.out, facts, head);
+        self.keep_alive = begun.keep_alive;
+        self.link.begin_write(begun.framing);
+    }
+
+    fn answer(&mut self, own: &OwnAnswer<'_>) {
+        let facts = self.facts(own.request_done);
+        self.keep_alive = facts.keep_alive;
+        put_own(&mut self.link.mem.out, facts, own);
+        self.link.begin_write(Framing::None);
+    }
+
+    fn become_tunnel(&mut self) {
+        self.tunnel = true;
+        self.link.become_tunnel();
+    }
+
+    /// A client that ends its direction while it waits has gone away: HTTP has no use for a half-closed client.
+    fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            if self.link.mem.inbox.is_leased() && self.link.mem.inbox.is_full() {
+                // Enough is pipelined; it is read when its turn comes.
+                return Poll::Pending;
+            }
+            match ready!(self.link.poll_read_more(cx, Size::Head)) {
+                Ok(n) if n > 0 => {}
+                _ => return Poll::Ready(()),
+            }
+        }
+    }
+
+    fn limit_body(&mut self, bytes: Option<u64>) {
+        self.link.limit_body(bytes);
+    }
+}

@@ -1,0 +1,258 @@
+//! Heads on their way out: what is kept, dropped, replaced and added (RFC 9110, section 7.6).
+//!
+//! Owns the spelling of forwarded heads. Fields that stay are copied in runs as they came, not one by one.
+
+use std::io::Write;
+
+use wire::h1::encode::{put_decimal, put_field, put_status_line, reason_phrase};
+use wire::head::{Field, Framing, Method, Name, Request, Version};
+
+use crate::seam::{AnswerHead, Changes, OwnAnswer, Peer};
+
+/// How we name ourselves in `Via` and `Proxy-Status`.
+pub(crate) const PSEUDONYM: &str = "evenkeel";
+
+/// A request head on its way to a backend.
+pub(crate) struct RequestHead<'a> {
+    pub(crate) request: &'a Request,
+    pub(crate) buf: &'a [u8],
+    pub(crate) peer: &'a Peer,
+    /// The path to ask for, after a rewrite.
+    pub(crate) path: &'a [u8],
+    /// Replaces the authority.
+    pub(crate) host: Option<&'a str>,
+    /// `None` keeps the field that came.
+    pub(crate) request_id: Option<&'a [u8]>,
+    /// Adds `Forwarded`.
+    pub(crate) forwarded: bool,
+    pub(crate) changes: Changes<'a>,
+}
+
+/// Copies the fields that `keep` wants, in runs.
+fn copy_fields(out: &mut Vec<u8>, buf: &[u8], fields: &[Field], keep: impl Fn(&Field) -> bool) {
+    let mut at = 0;
+    while at < fields.len() {
+        if !keep(&fields[at]) {
+            at += 1;
+            continue;
+        }
+        let first = at;
+        while at < fields.len() && keep(&fields[at]) {
+            at += 1;
+        }
+        // Between the first name and the last value lie whole lines, their ends included.
+        let run = fields[first].name.start as usize..fields[at - 1].value.end as usize;
+        out.extend_from_slice(&buf[run]);
+        out.extend_from_slice(b"\r\n");
+    }
+}
+
+/// Writes the request head for an HTTP/1.1 backend.
+pub(crate) fn put_request(out: &mut Vec<u8>, head: &RequestHead<'_>) {
+    let (request, buf) = (head.request, head.buf);
+    out.reserve(request.fields.last().map_or(0, |f| f.value.end as usize) + 512);
+    out.extend_from_slice(request.method_span.of(buf));
+    out.push(b' ');
+    out.extend_from_slice(head.path);
+    if request.has_query {
+        out.push(b'?');
+        out.extend_from_slice(request.query.of(buf));
+    }
+    out.extend_from_slice(b" HTTP/1.1\r\nHost: ");
+    out.extend_from_slice(head.host.map_or(request.authority.of(buf), str::as_bytes));
+    out.extend_from_slice(b"\r\n");
+    let plain = head.changes.rules.is_empty();
+    copy_fields(out, buf, &request.fields, |f| keeps_request_field(head, f) && (plain || !head.changes.drops(f.name.of(buf))));
+    put_connection_request(out, request, buf);
+    put_forwarding(out, head);
+    out.extend_from_slice(head.changes.lines);
+    out.extend_from_slice(b"\r\n");
+}
+
+fn keeps_request_field(head: &RequestHead<'_>, field: &Field) -> bool {
+    if field.hop_by_hop {
+        return false;
+    }
+    match field.known {
+        Name::Other | Name::Cookie | Name::ContentLength | Name::Via => true,
+        Name::Host | Name::XForwardedFor => false,
+        Name::XForwardedHost | Name::XForwardedPort | Name::XForwardedProto | Name::Forwarded => head.peer.trusted,
+        Name::XRequestId => head.request_id.is_none(),
+        Name::MaxForwards => head.request.method != Method::Options,
+        Name::Expect => head.request.expects_continue,
+        _ => true,
+    }
+}
+
+/// Fields that are about our connection to the backend.
+fn put_connection_request(out: &mut Vec<u8>, request: &Request, buf: &[u8]) {
+    if request.framing == Framing::Chunked {
+        out.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
+    }
+    if !request.upgrade.is_empty() {
+        out.extend_from_slice(b"Connection: upgrade\r\n");
+        put_field(out, b"Upgrade", request.upgrade.of(buf));
+    } else if request.takes_trailers {
+        out.extend_from_slice(b"TE: trailers\r\nConnection: te\r\n");
+    }
+    if request.method == Method::Options
+        && let Some(left) = max_forwards(request, buf)
+    {
+        out.extend_from_slice(b"Max-Forwards: ");
+        put_decimal(out, left.saturating_sub(1));
+        out.extend_from_slice(b"\r\n");
+    }
+}
+
+/// The value of `Max-Forwards`, which counts for OPTIONS and TRACE (RFC 9110, section 7.6.2).
+pub(crate) fn max_forwards(request: &Request, buf: &[u8]) -> Option<u64> {
+    let field = request.fields.iter().find(|f| f.known == Name::MaxForwards)?;
+    std::str::from_utf8(field.value.of(buf)).ok()?.parse().ok()
+}
+
+/// Fields that say who the client is and by which way it came.
+fn put_forwarding(out: &mut Vec<u8>, head: &RequestHead<'_>) {
+    let (request, buf, peer) = (head.request, head.buf, head.peer);
+    let has = |name: Name| peer.trusted && request.fields.iter().any(|f| f.known == name);
+    out.extend_from_slice(b"X-Forwarded-For: ");
+    if peer.trusted {
+        for field in request.fields.iter().filter(|f| f.known == Name::XForwardedFor && !f.value.is_empty()) {
+            out.extend_from_slice(field.value.of(buf));
+            out.extend_from_slice(b", ");
+        }
+    }
+    put_ip(out, peer);
+    out.extend_from_slice(b"\r\n");
+    if !has(Name::XForwardedProto) {
+        out.extend_from_slice(b"X-Forwarded-Proto: http\r\n");
+    }
+    if !has(Name::XForwardedHost) && !request.authority.is_empty() {
+        put_field(out, b"X-Forwarded-Host", request.authority.of(buf));
+    }
+    if !has(Name::XForwardedPort) && peer.local_port != 0 {
+        out.extend_from_slice(b"X-Forwarded-Port: ");
+        put_decimal(out, u64::from(peer.local_port));
+        out.extend_from_slice(b"\r\n");
+    }
+    if let Some(id) = head.request_id {
+        put_field(out, b"X-Request-Id", id);
+    }
+    if head.forwarded {
+        put_forwarded(out, head);
+    }
+    out.extend_from_slice(match request.version {
+        Version::Http10 => b"Via: 1.0 evenkeel\r\n",
+        Version::Http11 => b"Via: 1.1 evenkeel\r\n",
+    });
+}
+
+fn put_ip(out: &mut Vec<u8>, peer: &Peer) {
+    match peer.ip() {
+        std::net::IpAddr::V4(ip) => {
+            for (at, octet) in ip.octets().into_iter().enumerate() {
+                if at > 0 {
+                    out.push(b'.');
+                }
+                put_decimal(out, u64::from(octet));
+            }
+        }
+        // Writing to a vector cannot fail.
+        std::net::IpAddr::V6(ip) => drop(write!(out, "{ip}")),
+    }
+}
+
+/// RFC 7239: one element, `for` quoted for IPv6.
+fn put_forwarded(out: &mut Vec<u8>, head: &RequestHead<'_>) {
+    out.extend_from_slice(b"Forwarded: for=");
+    if head.peer.ip().is_ipv6() {
+        out.extend_from_slice(b"\"[");
+        put_ip(out, head.peer);
+        out.extend_from_slice(b"]\"");
+    } else {
+        put_ip(out, head.peer);
+    }
+    out.extend_from_slice(b";proto=http;host=\"");
+    out.extend_from_slice(head.request.authority.of(head.buf));
+    out.extend_from_slice(b"\"\r\n");
+}
+
+/// What an answer to this client must heed.
+#[derive(Clone, Copy)]
+pub(crate) struct Client {
+    pub(crate) version: Version,
+    pub(crate) method: Method,
+    /// The connection goes on after this answer if framing allows.
+    pub(crate) keep_alive: bool,
+}
+
+/// How an answer went out.
+pub(crate) struct Begun {
+    /// How its body must be written.
+    pub(crate) framing: Framing,
+    /// Whether the connection can serve another request.
+    pub(crate) keep_alive: bool,
+}
+
+/// Writes a backend's answer head for an HTTP/1 client.
+pub(crate) fn put_answer(out: &mut Vec<u8>, client: Client, head: &AnswerHead<'_>) -> Begun {
+    let (answer, buf) = (head.answer, head.buf);
+    out.reserve(answer.fields.last().map_or(0, |f| f.value.end as usize) + 128);
+    put_status_line(out, answer.status, answer.reason.of(buf));
+    let plain = head.changes.rules.is_empty();
+    copy_fields(out, buf, &answer.fields, |f| !f.hop_by_hop && (plain || !head.changes.drops(f.name.of(buf))));
+    let begun = frame(client, answer.framing);
+    if begun.framing == Framing::Chunked {
+        out.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
+    }
+    if answer.status == 101 {
+        out.extend_from_slice(b"Connection: upgrade\r\n");
+        put_field(out, b"Upgrade", answer.upgrade.of(buf));
+    } else if answer.status >= 200 {
+        put_connection(out, client.version, begun.keep_alive);
+    }
+    out.extend_from_slice(head.changes.lines);
+    out.extend_from_slice(b"\r\n");
+    begun
+}
+
+/// How the body of an answer is framed for a client (RFC 9112, section 6.3): HTTP/1.0 knows no chunks.
+fn frame(client: Client, framing: Framing) -> Begun {
+    let keep_alive = client.keep_alive;
+    match framing {
+        _ if client.method == Method::Head => Begun { framing: Framing::None, keep_alive },
+        Framing::Chunked | Framing::UntilClose if client.version == Version::Http10 => {
+            Begun { framing: Framing::UntilClose, keep_alive: false }
+        }
+        Framing::UntilClose => Begun { framing: Framing::Chunked, keep_alive },
+        framing => Begun { framing, keep_alive },
+    }
+}
+
+fn put_connection(out: &mut Vec<u8>, version: Version, keep_alive: bool) {
+    match (version, keep_alive) {
+        (Version::Http11, true) => {}
+        (Version::Http10, true) => out.extend_from_slice(b"Connection: keep-alive\r\n"),
+        (_, false) => out.extend_from_slice(b"Connection: close\r\n"),
+    }
+}
+
+/// Writes an answer of our own, body included.
+pub(crate) fn put_own(out: &mut Vec<u8>, client: Client, own: &OwnAnswer<'_>) {
+    put_status_line(out, own.status, reason_phrase(own.status).as_bytes());
+    let date = httpdate::fmt_http_date(std::time::SystemTime::now());
+    put_field(out, b"Date", date.as_bytes());
+    let bodiless = matches!(own.status, 204 | 304);
+    if !bodiless {
+        out.extend_from_slice(b"Content-Length: ");
+        put_decimal(out, own.body.len() as u64);
+        out.extend_from_slice(b"\r\n");
+    }
+    for (name, value) in &own.fields {
+        put_field(out, name.as_bytes(), value);
+    }
+    put_connection(out, client.version, client.keep_alive);
+    out.extend_from_slice(b"\r\n");
+    if client.method != Method::Head && !bodiless {
+        out.extend_from_slice(own.body);
+    }
+}

@@ -1,0 +1,10 @@
+//! HTTP/1.1 connections of both sides.
+
+mod backend;
+mod client;
+mod encode;
+mod link;
+
+pub(crate) use backend::{BackendLink, HeadError};
+pub(crate) use client::{Greeting, serve};
+pub(crate) use encode::{PSEUDONYM, RequestHead, max_forwards};
