@@ -13,21 +13,41 @@ use crate::grammar;
 ///
 /// # Errors
 /// What is wrong, in a few plain words.
+#[inline]
 pub fn check(authority: &[u8]) -> Result<(), &'static str> {
-    let (host, port) = split(authority);
-    if host.is_empty() {
-        return Err("empty host");
+    let end = authority.iter().position(|b| !grammar::is_host_byte(*b)).unwrap_or(authority.len());
+    match &authority[end..] {
+        [] if end > 0 => Ok(()),
+        [b':', port @ ..] if end > 0 => check_port(port),
+        rest => check_address(authority, rest),
     }
-    if let [b'[', address @ .., b']'] = host {
-        let address = std::str::from_utf8(address).map_err(|_| "invalid IPv6 address as host")?;
-        address.parse::<Ipv6Addr>().map_err(|_| "invalid IPv6 address as host")?;
-    } else if !host.iter().all(|b| grammar::is_host_byte(*b)) {
-        return Err(if authority.contains(&b'@') { "user information in the authority" } else { "invalid host" });
+}
+
+fn check_port(digits: &[u8]) -> Result<(), &'static str> {
+    if digits.is_empty() || digits.len() <= 5 && grammar::decimal(digits).is_some_and(|port| port <= 65535) {
+        Ok(())
+    } else {
+        Err("invalid port")
     }
-    match port {
-        None | Some([]) => Ok(()),
-        Some(digits) if digits.len() <= 5 && grammar::decimal(digits).is_some_and(|p| p <= 65535) => Ok(()),
-        Some(_) => Err("invalid port"),
+}
+
+/// Checks what is no registered name; `rest` is what follows the bytes that may stand in one.
+fn check_address(authority: &[u8], rest: &[u8]) -> Result<(), &'static str> {
+    let Some(address) = authority.strip_prefix(b"[") else {
+        return Err(match rest.first() {
+            None | Some(b':') => "empty host",
+            Some(_) if rest.contains(&b'@') => "user information in the authority",
+            Some(_) => "invalid host",
+        });
+    };
+    const INVALID: &str = "invalid IPv6 address as host";
+    let length = address.iter().position(|b| *b == b']').ok_or(INVALID)?;
+    let text = std::str::from_utf8(&address[..length]).map_err(|_| INVALID)?;
+    text.parse::<Ipv6Addr>().map_err(|_| INVALID)?;
+    match &address[length + 1..] {
+        [] => Ok(()),
+        [b':', port @ ..] => check_port(port),
+        _ => Err(INVALID),
     }
 }
 

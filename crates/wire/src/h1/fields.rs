@@ -5,7 +5,7 @@
 
 use super::facts::Facts;
 use super::{Refusal, Stop, bad};
-use crate::grammar::{is_token_byte, list, text_end};
+use crate::grammar::{list, text_end, token_end};
 use crate::head::{Field, Name, Span};
 
 /// What the next line is.
@@ -45,10 +45,7 @@ pub(super) fn read_fields(
 /// Reads one line of a field section.
 #[inline]
 pub(super) fn next_line(buf: &[u8], start: usize) -> Result<Line, Stop> {
-    let mut colon = start;
-    while colon < buf.len() && is_token_byte(buf[colon]) {
-        colon += 1;
-    }
+    let colon = token_end(buf, start);
     if colon == start || buf.get(colon) != Some(&b':') {
         return line_without_name(buf, start, colon);
     }

@@ -7,7 +7,7 @@ use super::facts::{Coding, Facts};
 use super::fields::{line_end, mark_named_by_connection, read_fields};
 use super::target::{self, Target};
 use super::{Limits, Parsed, Refusal, Stop, bad, is_surely_partial};
-use crate::grammar::{is_token_byte, list};
+use crate::grammar::{list, token_end};
 use crate::head::{Framing, Method, Request, Span, Version};
 use crate::host;
 
@@ -75,13 +75,14 @@ fn read_request_line(buf: &[u8], start: usize, limits: &Limits, out: &mut Reques
     Ok(target)
 }
 
-/// Reads the method and returns where its SP is.
+/// Reads the method and returns where its SP is. GET, the default, is worth a look before all others.
 #[inline]
 fn read_method(buf: &[u8], start: usize, out: &mut Request) -> Result<usize, Stop> {
-    let mut end = start;
-    while end < buf.len() && is_token_byte(buf[end]) {
-        end += 1;
+    if buf[start..].starts_with(b"GET ") {
+        out.method_span = Span::new(start, start + 3);
+        return Ok(start + 3);
     }
+    let end = token_end(buf, start);
     let method = &buf[start..end];
     if method.len() > MAX_METHOD_BYTES {
         return Err(Refusal { status: 501, why: "method too long" }.into());
