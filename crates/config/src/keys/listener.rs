@@ -1,0 +1,117 @@
+//! Keys of `[listener.NAME]`.
+
+use super::{CIDRS, DURATION_OR_OFF, Default, Form, Kind, Section, key, not_yet};
+
+pub(super) static LISTENER: Section = Section {
+    heading: "[listener.NAME]",
+    about: "Addresses that we accept on. HTTP/1.1 and HTTP/1.0 are spoken there.",
+    keys: &[
+        key(
+            "bind",
+            Kind::OneOrMore(&Kind::Text(Form::Bind)),
+            Default::Required,
+            "Where to accept: `\":80\"` (IPv4 and IPv6), `\"0.0.0.0:80\"` (IPv4), `\"[::]:80\"` (IPv6 alone), one \
+             address, `\"unix:/path\"`, or a list of these. Port 0 takes a free one.",
+            "\":80\"",
+        ),
+        key(
+            "protocol",
+            Kind::Choice { now: &["http"], later: &[("tcp", ""), ("udp", ""), ("tls", "")] },
+            Default::Is("\"http\""),
+            "What is spoken.",
+            "\"http\"",
+        ),
+        key(
+            "pool",
+            Kind::Text(Form::Pool),
+            Default::Unset("404"),
+            "Where everything goes that no route takes.",
+            "\"app\"",
+        ),
+        key(
+            "allow",
+            CIDRS,
+            Default::Is("[]"),
+            "When not empty, only these addresses may connect.",
+            "[\"10.0.0.0/8\", \"fd00::/8\"]",
+        ),
+        key(
+            "deny",
+            CIDRS,
+            Default::Is("[]"),
+            "These addresses may not connect, whatever `allow` says.",
+            "\"${file:blocked.txt}\"",
+        ),
+        key(
+            "proxy_protocol",
+            Kind::Flag,
+            Default::Is("false"),
+            "Expect a PROXY header (version 1 or 2) on connections from `trusted_proxies`.",
+            "true",
+        ),
+        key(
+            "trusted_proxies",
+            CIDRS,
+            Default::Is("[]"),
+            "Whose X-Forwarded-* and Forwarded fields, and PROXY headers, are believed. Those of others are replaced.",
+            "[\"10.0.0.0/8\"]",
+        ),
+        key(
+            "timeouts",
+            Kind::Table(&TIMEOUTS),
+            Default::Is("{}"),
+            "Longest waits on the client side.",
+            "{ header = \"5s\" }",
+        ),
+        not_yet("tls", "Certificates.", "put a terminator before it and name that in `trusted_proxies`"),
+        not_yet(
+            "http_redirect",
+            "An address that only redirects here.",
+            "a listener of its own and a route with `redirect = \"https://{host}{path}{query}\"`",
+        ),
+        not_yet(
+            "hsts",
+            "Strict-Transport-Security.",
+            "`response_headers = { set = { strict-transport-security = \"max-age=15552000\" } }` on the routes",
+        ),
+        not_yet("per_datagram", "UDP without sessions.", ""),
+        not_yet("responses", "UDP answers to wait for.", ""),
+        not_yet("sessions", "The size of the UDP session table.", ""),
+    ],
+};
+
+static TIMEOUTS: Section = Section {
+    heading: "[listener.NAME.timeouts]",
+    about: "Longest waits on the client side; `\"off\"` switches one off.",
+    keys: &[
+        key(
+            "header",
+            DURATION_OR_OFF,
+            Default::Is("\"10s\""),
+            "From accept to the first byte, and from the first byte of a request head to its end.",
+            "\"5s\"",
+        ),
+        key(
+            "body",
+            DURATION_OR_OFF,
+            Default::Is("\"30s\""),
+            "Longest silence while a body is under way, in either direction.",
+            "\"1m\"",
+        ),
+        key(
+            "keep_alive",
+            DURATION_OR_OFF,
+            Default::Is("\"75s\""),
+            "Between an answer and the next request.",
+            "\"20s\"",
+        ),
+        key(
+            "tunnel",
+            DURATION_OR_OFF,
+            Default::Is("\"1h\""),
+            "Longest silence in a tunnel (an upgraded connection).",
+            "\"10m\"",
+        ),
+        not_yet("handshake", "For a TLS handshake.", ""),
+    ],
+};

@@ -1,0 +1,239 @@
+//! Keys of `[pool.NAME]`, and those that routes share with it.
+
+use super::{DURATION_OR_OFF, Default, Form, Key, Kind, Off, Section, key, not_yet};
+
+const DURATION: Kind = Kind::Duration { off: Off::Refused, min_ms: 10 };
+
+pub(super) static POOL: Section = Section {
+    heading: "[pool.NAME]",
+    about: "A named set of backends, and how they are chosen, checked and spoken to.",
+    keys: &[
+        key(
+            "policy",
+            Kind::Either(&[
+                Kind::Choice {
+                    now: &["round-robin", "random", "least-requests", "power-of-two", "ip-hash", "first"],
+                    later: &[
+                        ("peak-ewma", "the nearest is `least-requests`"),
+                        ("maglev", "the nearest is `ip-hash`"),
+                        ("hash", "the nearest is `ip-hash`"),
+                    ],
+                },
+                Kind::NotYet("the nearest is `policy = \"ip-hash\"`"),
+            ]),
+            Default::Is("\"round-robin\""),
+            "How a backend is picked. `round-robin` (smooth, by weight), `random` (by weight), `least-requests` (by \
+             weight), `power-of-two` (the less loaded of two thrown), `ip-hash` (by client address, IPv6 by /64), \
+             `first` (the first in the file that can).",
+            "\"least-requests\"",
+        ),
+        key(
+            "backends",
+            Kind::List(&Kind::Either(&[Kind::Text(Form::Backend), Kind::Table(&BACKEND)])),
+            Default::Required,
+            "The servers: `\"host:port\"`, `\"http://host\"`, `\"unix:/path\"`, or tables. Names are resolved again and \
+             again while running.",
+            "[\"10.0.0.11:8080\", { address = \"10.0.0.12:8080\", weight = 2 }]",
+        ),
+        key(
+            "health",
+            Kind::Either(&[Kind::Text(Form::Health), Kind::Table(&HEALTH)]),
+            Default::Is("\"alive\""),
+            "The active check. `\"/path\"`: GET, passes with 200 to 399. `\"alive\"`: HEAD /, passes with any \
+             well-formed answer below 500, or 501. `\"tcp\"`: connects, which a hung process passes. `\"off\"`. Or the \
+             table below.",
+            "\"/healthz\"",
+        ),
+        key(
+            "host",
+            Kind::Text(Form::Text),
+            Default::Unset("as the client sent it"),
+            "The Host field that backends see.",
+            "\"app.internal\"",
+        ),
+        key(
+            "send_proxy",
+            Kind::Choice { now: &["v1", "v2", "off"], later: &[] },
+            Default::Is("\"off\""),
+            "Sends a PROXY header of this version first on each connection.",
+            "\"v2\"",
+        ),
+        key("forwarded", Kind::Flag, Default::Is("false"), "Adds the Forwarded field (RFC 7239).", "true"),
+        key(
+            "idle_connections",
+            Kind::Count { min: 0, max: 100_000 },
+            Default::Is("256"),
+            "Idle connections kept for each backend and worker; 0 keeps none.",
+            "64",
+        ),
+        key(
+            "timeouts",
+            Kind::Table(&TIMEOUTS),
+            Default::Is("{}"),
+            "Longest waits on the backend side.",
+            "{ first_byte = \"60s\" }",
+        ),
+        key(
+            "retry",
+            Kind::Table(&RETRY),
+            Default::Is("{}"),
+            "When a failed attempt is repeated at another backend.",
+            "{ tries = 2 }",
+        ),
+        not_yet("sticky", "Keeps a client at its backend.", "the nearest is `policy = \"ip-hash\"`"),
+        not_yet("max_requests", "Most running requests for a backend.", ""),
+        not_yet("max_connections", "Most connections to a backend.", ""),
+        not_yet("queue", "Waits for a free backend.", ""),
+        not_yet("slow_start", "Ramps a new backend up.", "`weight` can be raised by hand"),
+        not_yet("eject", "Takes a backend out by its failures.", "`health` takes it out by probes"),
+    ],
+};
+
+static BACKEND: Section = Section {
+    heading: "A backend in `backends`",
+    about: "The long form of a backend.",
+    keys: &[
+        key(
+            "address",
+            Kind::Text(Form::Backend),
+            Default::Required,
+            "`\"host:port\"`, `\"http://host\"` (port 80 unless told) or `\"unix:/path\"`.",
+            "\"10.0.0.12:8080\"",
+        ),
+        key("name", Kind::Text(Form::Name), Default::Unset("its address"), "What people call it.", "\"blue\""),
+        key(
+            "weight",
+            Kind::Count { min: 1, max: 1000 },
+            Default::Is("1"),
+            "Its share of the work, relative to the others.",
+            "2",
+        ),
+        key(
+            "tier",
+            Kind::Count { min: 0, max: 255 },
+            Default::Is("0"),
+            "Backends of a higher tier work only when none of a lower one is ready.",
+            "1",
+        ),
+        key(
+            "state",
+            Kind::Choice { now: &["ready", "drained", "down"], later: &[] },
+            Default::Is("\"ready\""),
+            "`drained` takes no new work; `down` is out.",
+            "\"drained\"",
+        ),
+        not_yet("max_requests", "Most running requests for this backend.", ""),
+    ],
+};
+
+pub(crate) static HEALTH: Section = Section {
+    heading: "[pool.NAME.health]",
+    about: "The long form of `health`. One of `http`, `alive` and `tcp` says what a probe does; without any it is `alive`.",
+    keys: &[
+        key(
+            "http",
+            Kind::Text(Form::Path),
+            Default::Unset("not this check"),
+            "GET this path (it may have a query); passes with 200 to 399.",
+            "\"/healthz\"",
+        ),
+        key(
+            "alive",
+            Kind::Flag,
+            Default::Unset("true unless another is chosen"),
+            "HEAD /; passes with any well-formed answer below 500, or 501.",
+            "true",
+        ),
+        key("tcp", Kind::Flag, Default::Unset("not this check"), "Connects; a hung process passes.", "true"),
+        key("interval", DURATION, Default::Is("\"2s\""), "Between two probes of a backend.", "\"5s\""),
+        key("timeout", DURATION, Default::Is("\"1s\""), "For one probe.", "\"500ms\""),
+        key(
+            "fall",
+            Kind::Count { min: 1, max: 100 },
+            Default::Is("3"),
+            "Failures in a row that take a backend out.",
+            "2",
+        ),
+        key("rise", Kind::Count { min: 1, max: 100 }, Default::Is("2"), "Successes in a row that bring it back.", "1"),
+        not_yet("grpc", "The gRPC health service.", "the nearest is `tcp = true`"),
+        not_yet("tls", "A TLS handshake.", "the nearest is `tcp = true`"),
+        not_yet("postgres", "A PostgreSQL handshake.", "the nearest is `tcp = true`"),
+        not_yet("mysql", "A MySQL handshake.", "the nearest is `tcp = true`"),
+        not_yet("redis", "A Redis PING.", "the nearest is `tcp = true`"),
+    ],
+};
+
+static TIMEOUTS: Section = Section {
+    heading: "[pool.NAME.timeouts]",
+    about: "Longest waits on the backend side; `\"off\"` switches one off.",
+    keys: &[
+        connect(Default::Is("\"2s\"")),
+        first_byte(Default::Is("\"30s\"")),
+        idle(Default::Is("\"60s\"")),
+        total(Default::Is("\"off\"")),
+        key(
+            "keep_alive",
+            DURATION_OR_OFF,
+            Default::Is("\"30s\""),
+            "How long an idle connection is kept for the next request.",
+            "\"10s\"",
+        ),
+    ],
+};
+
+static RETRY: Section = Section {
+    heading: "[pool.NAME.retry]",
+    about: "When a failed attempt is repeated at another backend. What was never written may be repeated for every \
+            method, all else for idempotent ones.",
+    keys: &[
+        tries(Default::Is("3")),
+        on(Default::Is("[\"connect\", \"reset\", \"timeout\", 502, 503]")),
+        budget(Default::Is("20")),
+        body_buffer(Default::Is("\"64KiB\"")),
+    ],
+};
+
+pub(super) const fn connect(default: Default) -> Key {
+    key("connect", DURATION_OR_OFF, default, "For a connection.", "\"1s\"")
+}
+
+pub(super) const fn first_byte(default: Default) -> Key {
+    let meaning = "From the end of the request to the first byte of the answer.";
+    key("first_byte", DURATION_OR_OFF, default, meaning, "\"10s\"")
+}
+
+pub(super) const fn idle(default: Default) -> Key {
+    let meaning = "Longest silence while the answer's body is under way.";
+    key("idle", DURATION_OR_OFF, default, meaning, "\"2m\"")
+}
+
+pub(super) const fn total(default: Default) -> Key {
+    key("total", DURATION_OR_OFF, default, "The whole exchange, retries included.", "\"5m\"")
+}
+
+pub(super) const fn tries(default: Default) -> Key {
+    let kind = Kind::Count { min: 1, max: 10 };
+    key("tries", kind, default, "Attempts in all, the first included; 1 switches retries off.", "2")
+}
+
+pub(super) const fn on(default: Default) -> Key {
+    let kind = Kind::List(&Kind::Either(&[
+        Kind::Choice { now: &["connect", "reset", "timeout"], later: &[] },
+        Kind::Count { min: 400, max: 599 },
+    ]));
+    let meaning = "What is repeated: `connect` (no connection, or nothing was written), `reset` (it broke before the \
+                   first byte of the answer), `timeout` (no first byte in time), and answer statuses.";
+    key("on", kind, default, meaning, "[\"connect\", 503]")
+}
+
+pub(super) const fn budget(default: Default) -> Key {
+    let kind = Kind::Count { min: 0, max: 100 };
+    let meaning = "Retries in per cent of a pool's requests, with a floor of 10 a second.";
+    key("budget", kind, default, meaning, "10")
+}
+
+pub(super) const fn body_buffer(default: Default) -> Key {
+    let kind = Kind::Size { off: Off::Allowed, min: 1, max: 64 << 20 };
+    let meaning = "Bytes of a sent request body that are kept for a repetition.";
+    key("body_buffer", kind, default, meaning, "\"256KiB\"")
+}

@@ -1,0 +1,146 @@
+//! `[listener.NAME]`.
+
+use std::net::SocketAddr;
+
+use policy::access::{AccessList, CidrSet};
+use policy::plan::{Admin, Bind, ClientTimeouts, Listener};
+
+use super::{bare, ranges};
+use crate::context::Context;
+use crate::diagnostic::{Problem, code};
+use crate::files::At;
+use crate::table::{Member, Table};
+use crate::values::address;
+use crate::warn::facts::{Facts, ListenerFacts};
+
+/// Every listener that can be made; without any there is nothing to do.
+pub(super) fn all(context: &mut Context<'_>, root: &Table, facts: &mut Facts) -> Vec<Listener> {
+    if root.members("listener").is_empty() && root.written("listener").is_none() {
+        let remedy = "add for instance\n\n[listener.web]\nbind = \":80\"\npool = \"app\"";
+        context.error(None, Problem::new(code::NO_LISTENER, "there is no listener").remedy(remedy));
+    }
+    let mut listeners = Vec::new();
+    for member in root.members("listener") {
+        let Some(table) = member.item.table() else { continue };
+        let binds = binds(context, table);
+        let trusted = ranges(context, table, "trusted_proxies");
+        let timeouts = table.table("timeouts");
+        facts.listeners.push(ListenerFacts {
+            at: member.at,
+            binds: binds.clone(),
+            trusted: trusted.clone(),
+            header_timeout: timeouts.map_or(member.at, |timeouts| timeouts.place("header")),
+            body_timeout: timeouts.map_or(member.at, |timeouts| timeouts.place("body")),
+            has_pool: table.written("pool").is_some(),
+        });
+        let binds = binds.into_iter().map(|(_, bind)| bind).collect();
+        listeners.extend(one(context, member, table, (binds, CidrSet::new(&bare(&trusted)))));
+    }
+    listeners
+}
+
+fn one(
+    context: &mut Context<'_>,
+    member: &Member,
+    table: &Table,
+    (binds, trusted_proxies): (Vec<Bind>, CidrSet),
+) -> Option<Listener> {
+    let allow = ranges(context, table, "allow");
+    let deny = ranges(context, table, "deny");
+    let proxy_protocol = table.flag("proxy_protocol")?;
+    if proxy_protocol && table.list("trusted_proxies").is_empty() {
+        let problem = Problem::new(code::MISSING_KEY, "`proxy_protocol` without `trusted_proxies` believes nobody")
+            .remedy("add for instance `trusted_proxies = [\"10.0.0.0/8\"]`");
+        context.error(table.place("proxy_protocol"), problem);
+    }
+    let timeouts = table.table("timeouts")?;
+    Some(Listener {
+        name: member.name.clone(),
+        binds,
+        access: AccessList { allow: CidrSet::new(&bare(&allow)), deny: CidrSet::new(&bare(&deny)) },
+        proxy_protocol,
+        trusted_proxies,
+        timeouts: ClientTimeouts {
+            header: timeouts.wait("header")?,
+            body: timeouts.wait("body")?,
+            keep_alive: timeouts.wait("keep_alive")?,
+            tunnel: timeouts.wait("tunnel")?,
+        },
+    })
+}
+
+fn binds(context: &mut Context<'_>, table: &Table) -> Vec<(At, Bind)> {
+    let mut binds = Vec::new();
+    for words in table.all_words("bind") {
+        binds.extend(context.take(words.at, address::bind(words.text)).map(|bind| (words.at, bind)));
+    }
+    if table.item("bind").is_some() && table.list("bind").is_empty() {
+        let problem = Problem::value("a listener without an address accepts nothing").remedy("write `bind = \":80\"`");
+        context.error(table.place("bind"), problem);
+    }
+    binds
+}
+
+/// No address is taken twice, be it by two listeners or by the admin interface.
+pub(super) fn check_binds(context: &mut Context<'_>, facts: &Facts, admin: Option<&Admin>) {
+    let mut taken: Vec<(Bind, At)> = Vec::new();
+    let admin_binds = admin.map(|admin| admin.bind.as_slice()).unwrap_or_default();
+    let admin_binds = admin_binds.iter().map(|addr| Bind::Tcp { addr: *addr, v6_only: addr.is_ipv6() });
+    for (at, bind) in facts.listeners.iter().flat_map(|listener| &listener.binds) {
+        if let Some((_, first)) = taken.iter().find(|(other, _)| collide(bind, other)) {
+            let remedy = format!("it is taken at {}", context.files.reference(*first));
+            let problem = Problem::new(code::DUPLICATE, format!("`{}` is taken twice", address::show(bind)));
+            context.error(*at, problem.remedy(remedy));
+        } else if admin_binds.clone().any(|other| collide(bind, &other)) {
+            let message = format!("`{}` is taken by the admin interface", address::show(bind));
+            context.error(
+                *at,
+                Problem::new(code::DUPLICATE, message).remedy("choose another port, or set `bind` of [admin]"),
+            );
+        }
+        taken.push((bind.clone(), *at));
+    }
+}
+
+/// Whether two addresses cannot be bound at once. Port 0 is a free port each time; an address beside the wildcard is
+/// allowed, since the more specific one wins.
+fn collide(one: &Bind, other: &Bind) -> bool {
+    match (one, other) {
+        (Bind::Unix(one), Bind::Unix(other)) => one == other,
+        (Bind::Tcp { addr: one, v6_only: one_v6 }, Bind::Tcp { addr: other, v6_only: other_v6 }) => {
+            let both_any = one.ip().is_unspecified() && other.ip().is_unspecified();
+            let families_meet =
+                one.is_ipv4() == other.is_ipv4() || takes_both(one, *one_v6) || takes_both(other, *other_v6);
+            one.port() != 0 && one.port() == other.port() && (one.ip() == other.ip() || (both_any && families_meet))
+        }
+        _ => false,
+    }
+}
+
+fn takes_both(addr: &SocketAddr, v6_only: bool) -> bool {
+    addr.is_ipv6() && !v6_only
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn which_addresses_collide() {
+        let collide = |one: &str, other: &str| {
+            let (one, other) = (address::bind(one).unwrap(), address::bind(other).unwrap());
+            assert_eq!(collide(&one, &other), collide(&other, &one));
+            collide(&one, &other)
+        };
+        assert!(collide(":80", ":80"));
+        assert!(collide(":80", "0.0.0.0:80"));
+        assert!(collide(":80", "[::]:80"));
+        assert!(collide("127.0.0.1:80", "127.0.0.1:80"));
+        assert!(collide("unix:/a", "unix:/a"));
+        assert!(!collide("0.0.0.0:80", "[::]:80"));
+        assert!(!collide(":80", "127.0.0.1:80"));
+        assert!(!collide(":80", ":81"));
+        assert!(!collide("127.0.0.1:0", "127.0.0.1:0"));
+        assert!(!collide("unix:/a", ":80"));
+    }
+}

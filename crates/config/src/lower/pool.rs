@@ -1,0 +1,119 @@
+//! `[pool.NAME]`.
+
+use std::collections::BTreeMap;
+
+use policy::plan::{Address, Backend, PolicyKind, Pool, ProxyVersion, Wanted};
+
+use super::health;
+use crate::context::Context;
+use crate::diagnostic::{Problem, code};
+use crate::files::At;
+use crate::table::{Item, Member, Table, Words};
+use crate::values::{address, host, name};
+use crate::warn::facts::{Facts, PoolFacts};
+
+/// Every pool that can be made.
+pub(super) fn all(context: &mut Context<'_>, root: &Table, facts: &mut Facts) -> Vec<Pool> {
+    let mut pools = Vec::new();
+    for member in root.members("pool") {
+        let Some(table) = member.item.table() else { continue };
+        let (backends, places) = backends(context, table);
+        facts.pools.push(PoolFacts {
+            at: member.at,
+            health: table.place("health"),
+            probe_timeout: table.table("health").map_or(table.place("health"), |health| health.place("timeout")),
+            backends: places,
+        });
+        pools.extend(one(context, member, table, backends));
+    }
+    pools
+}
+
+fn one(context: &mut Context<'_>, member: &Member, table: &Table, backends: Vec<Backend>) -> Option<Pool> {
+    let host = match table.words("host") {
+        Some(words) => Some(context.take(words.at, host::field(words.text))?),
+        None => None,
+    };
+    let send_proxy = match table.words("send_proxy")?.text {
+        "v1" => Some(ProxyVersion::V1),
+        "v2" => Some(ProxyVersion::V2),
+        _ => None,
+    };
+    Some(Pool {
+        name: member.name.clone(),
+        policy: policy(table.words("policy")?.text),
+        backends,
+        health: health::of(context, table)?,
+        host,
+        send_proxy,
+        forwarded: table.flag("forwarded")?,
+        idle_connections: table.count("idle_connections")?,
+        idle_timeout: table.table("timeouts")?.wait("keep_alive")?,
+    })
+}
+
+fn policy(name: &str) -> PolicyKind {
+    const ALL: &[PolicyKind] =
+        &[PolicyKind::Random, PolicyKind::LeastRequests, PolicyKind::PowerOfTwo, PolicyKind::IpHash, PolicyKind::First];
+    ALL.iter().copied().find(|policy| policy.name() == name).unwrap_or(PolicyKind::RoundRobin)
+}
+
+/// The backends of a pool with their places; at least one, none of them twice.
+fn backends(context: &mut Context<'_>, table: &Table) -> (Vec<Backend>, Vec<At>) {
+    let mut backends = Vec::new();
+    let mut places = Vec::new();
+    let mut addresses: BTreeMap<String, At> = BTreeMap::new();
+    let mut names: BTreeMap<String, At> = BTreeMap::new();
+    for item in table.list("backends") {
+        let Some(backend) = backend(context, item) else { continue };
+        let address = backend.address.to_string();
+        if let Some(first) = addresses.insert(address.clone(), item.at) {
+            let message = format!("`{address}` is in this pool twice");
+            again(context, item.at, first, message);
+        } else if let Some(first) = names.insert(backend.name.clone(), item.at) {
+            let message = format!("two backends of this pool are named `{}`", backend.name);
+            again(context, item.at, first, message);
+        }
+        places.push(item.at);
+        backends.push(backend);
+    }
+    if table.item("backends").is_some() && table.list("backends").is_empty() && table.written("backends").is_some() {
+        let problem = Problem::new(code::NO_BACKEND, "a pool without backends can answer nothing")
+            .remedy("name at least one: `backends = [\"10.0.0.11:8080\"]`");
+        context.error(table.place("backends"), problem);
+    }
+    (backends, places)
+}
+
+fn again(context: &mut Context<'_>, at: At, first: At, message: String) {
+    let remedy =
+        format!("the first is at {}; `weight = 2` gives a backend a double share", context.files.reference(first));
+    context.error(at, Problem::new(code::DUPLICATE, message).remedy(remedy));
+}
+
+fn backend(context: &mut Context<'_>, item: &Item) -> Option<Backend> {
+    if let Some(words) = item.words() {
+        let address = located(context, words)?;
+        let name = address.to_string();
+        return Some(Backend { name, address, weight: 1, tier: 0, state: Wanted::Ready });
+    }
+    let table = item.table()?;
+    let address = located(context, table.words("address")?)?;
+    let name = match table.words("name") {
+        Some(words) => {
+            context.take(words.at, name::chosen(words.text))?;
+            words.text.to_owned()
+        }
+        None => address.to_string(),
+    };
+    let state = match table.words("state")?.text {
+        "drained" => Wanted::Drained,
+        "down" => Wanted::Down,
+        _ => Wanted::Ready,
+    };
+    Some(Backend { name, address, weight: table.count("weight")?, tier: table.count("tier")?, state })
+}
+
+fn located(context: &mut Context<'_>, words: Words<'_>) -> Option<Address> {
+    context.take(words.at, address::backend(words.text))
+}

@@ -1,0 +1,68 @@
+//! Timeouts and retries: a route's over its pool's over the defaults.
+
+use policy::plan::{BackendTimeouts, Retry};
+
+use crate::table::{Table, Value};
+
+/// The terms of a pool.
+#[derive(Clone, Debug)]
+pub(super) struct Terms {
+    pub(super) timeouts: BackendTimeouts,
+    pub(super) retry: Retry,
+}
+
+/// The terms that a pool's table gives; its defaults fill every gap.
+pub(super) fn of_pool(pool: &Table) -> Option<Terms> {
+    merged(pool, None)
+}
+
+/// A pool's terms with those that a route writes of its own.
+pub(super) fn of_route(route: &Table, pool: &Terms) -> Option<Terms> {
+    merged(route, Some(pool))
+}
+
+fn merged(table: &Table, base: Option<&Terms>) -> Option<Terms> {
+    let timeouts = timeouts(table.table("timeouts")?, base.map(|base| &base.timeouts))?;
+    let retry = retry(table.table("retry")?, base.map(|base| &base.retry))?;
+    Some(Terms { timeouts, retry })
+}
+
+fn timeouts(table: &Table, base: Option<&BackendTimeouts>) -> Option<BackendTimeouts> {
+    Some(BackendTimeouts {
+        connect: table.wait("connect").or(base.map(|base| base.connect))?,
+        first_byte: table.wait("first_byte").or(base.map(|base| base.first_byte))?,
+        idle: table.wait("idle").or(base.map(|base| base.idle))?,
+        total: table.wait("total").or(base.map(|base| base.total))?,
+    })
+}
+
+fn retry(table: &Table, base: Option<&Retry>) -> Option<Retry> {
+    let on = match table.item("on") {
+        Some(_) => Some(causes(table)),
+        None => base.map(|base| (base.connect, base.reset, base.timeout, base.statuses.clone())),
+    };
+    let (connect, reset, timeout, statuses) = on?;
+    let body_buffer = match table.size("body_buffer") {
+        Some(bytes) => usize::try_from(bytes.unwrap_or(0)).ok(),
+        None => base.map(|base| base.body_buffer),
+    };
+    Some(Retry {
+        tries: table.count("tries").or(base.map(|base| base.tries))?,
+        connect,
+        reset,
+        timeout,
+        statuses,
+        budget_percent: table.count("budget").or(base.map(|base| base.budget_percent))?,
+        body_buffer: body_buffer?,
+    })
+}
+
+/// `on`: the named causes, and the statuses.
+fn causes(table: &Table) -> (bool, bool, bool, Vec<u16>) {
+    let named = |cause: &str| table.all_words("on").any(|words| words.text == cause);
+    let statuses = table.list("on").iter().filter_map(|item| match item.value {
+        Value::Count(status) => u16::try_from(status).ok(),
+        _ => None,
+    });
+    (named("connect"), named("reset"), named("timeout"), statuses.collect())
+}

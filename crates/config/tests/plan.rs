@@ -1,0 +1,222 @@
+//! What a good file becomes.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use config::source::Memory;
+use config::{Outcome, Severity, load, render};
+use policy::plan::*;
+
+/// The contract's example, without what is not built yet.
+const EXAMPLE: &str = include_str!("example.toml");
+
+fn sources() -> Memory {
+    Memory::new()
+        .file("evenkeel.toml", EXAMPLE)
+        .file("conf.d/shop.toml", "[pool.beta]\nbackends = [\"10.0.2.1:80\", \"unix:/run/beta.sock\"]\n")
+        .file("/etc/evenkeel/token", "s3cret\n")
+        .file("blocked.txt", "# from the firewall\n198.51.100.0/24\n2001:db8::/32 # v6\n")
+        .file("sorry.html", "<h1>back soon</h1>\n")
+        .variable("PORT", "8081")
+}
+
+fn outcome_of(text: &str) -> Outcome {
+    load(Path::new("evenkeel.toml"), &Memory::new().file("evenkeel.toml", text))
+}
+
+fn told(outcome: &Outcome) -> String {
+    outcome.diagnostics.iter().map(|one| render(one, &outcome.files)).collect::<Vec<_>>().join("\n")
+}
+
+fn plan_of(text: &str) -> Plan {
+    let mut outcome = outcome_of(text);
+    let told = told(&outcome);
+    outcome.plan.take().unwrap_or_else(|| panic!("no plan:\n{told}"))
+}
+
+fn example() -> (Plan, Outcome) {
+    let mut outcome = load(Path::new("evenkeel.toml"), &sources());
+    let told = told(&outcome);
+    (outcome.plan.take().unwrap_or_else(|| panic!("no plan:\n{told}")), outcome)
+}
+
+#[test]
+fn the_example_has_neither_errors_nor_warnings() {
+    let (_, outcome) = example();
+    assert_eq!(told(&outcome), "");
+}
+
+#[test]
+fn the_example_becomes_its_plan() {
+    let (plan, _) = example();
+    assert_eq!(plan.generation, 1);
+    assert_eq!(plan.workers, 0);
+    assert_eq!(plan.admin.bind, ["127.0.0.1:9900".parse::<SocketAddr>().unwrap()]);
+    assert_eq!(plan.admin.socket, Some(PathBuf::from("/run/evenkeel/admin.sock")));
+    assert_eq!(plan.admin.token.as_deref(), Some("s3cret"));
+    assert_eq!(plan.limits.connections, 50_000);
+    assert_eq!(plan.limits.header_bytes, 32 << 10);
+    assert_eq!(plan.limits.body_bytes, None);
+    assert_eq!(plan.access_log.write, LogWrite::Sampled);
+    assert_eq!(plan.access_log.to, LogTarget::File("/var/log/evenkeel.log".into()));
+    assert_eq!(plan.error_pages[0].status, 503);
+    assert_eq!(plan.error_pages[0].content_type, "text/html; charset=utf-8");
+    assert_eq!(plan.error_pages[0].body, b"<h1>back soon</h1>\n");
+    let names: Vec<&str> = plan.pools.iter().map(|pool| pool.name.as_str()).collect();
+    assert_eq!(names, ["app", "api", "beta"]);
+}
+
+#[test]
+fn listeners_have_both_families_access_lists_and_timeouts() {
+    let (plan, _) = example();
+    let web = &plan.listeners[0];
+    assert_eq!(web.binds[0], Bind::Tcp { addr: "[::]:80".parse().unwrap(), v6_only: false });
+    assert_eq!(web.binds[1], Bind::Tcp { addr: "127.0.0.1:8081".parse().unwrap(), v6_only: false });
+    assert!(!web.access.admits("203.0.113.9".parse().unwrap()));
+    assert!(!web.access.admits("198.51.100.1".parse().unwrap()));
+    assert!(!web.access.admits("2001:db8::1".parse().unwrap()));
+    assert!(web.access.admits("192.0.2.1".parse().unwrap()));
+    assert!(web.trusted_proxies.contains("10.1.2.3".parse().unwrap()));
+    assert!(web.proxy_protocol);
+    assert_eq!(web.timeouts.header, Some(Duration::from_secs(5)));
+    assert_eq!(web.timeouts.body, Some(Duration::from_secs(30)));
+    assert_eq!(web.timeouts.tunnel, None);
+    assert_eq!(plan.listeners[1].binds, [Bind::Unix("/run/front.sock".into())]);
+}
+
+#[test]
+fn routes_keep_their_order_and_default_pools_come_last() {
+    let (plan, _) = example();
+    let names: Vec<&str> = plan.routes.iter().map(|route| route.name.as_str()).collect();
+    insta::assert_debug_snapshot!(names, @r#"
+    [
+        "route 1 (shop.example/api/*, …)",
+        "route 2 (/old/*)",
+        "route split (new.example)",
+        "route 4 (docs.example/api/*)",
+        "route 4 (docs.example/*)",
+        "route 5 (/status)",
+        "route 6 (~/user/[0-9]+)",
+        "listener web",
+        "listener inside",
+    ]
+    "#);
+    let last = &plan.routes[7].matches[0];
+    assert_eq!((last.priority, last.listeners.as_slice()), (i32::MIN, [ListenerId(0)].as_slice()));
+}
+
+#[test]
+fn a_route_matches_each_of_its_hosts_and_paths() {
+    let (plan, _) = example();
+    let route = &plan.routes[0];
+    assert_eq!(route.matches.len(), 2);
+    let found = &route.matches[1];
+    assert_eq!(found.host, HostMatch::Wildcard("shop.example".to_owned()));
+    assert!(matches!(&found.path, PathMatch::Prefix(path) if path == "/api"));
+    assert_eq!(found.methods.iter().map(|method| method.name.as_str()).collect::<Vec<_>>(), ["GET", "PURGE"]);
+    let headers: Vec<&str> = found.headers.iter().map(|header| header.name.as_str()).collect();
+    assert_eq!(headers, ["x-beta-user", "x-debug", "x-internal", "user-agent"]);
+    assert!(matches!(&found.headers[0].test, FieldTest::Exact(value) if value == "true"));
+    assert!(matches!(found.headers[1].test, FieldTest::Present));
+    assert!(matches!(found.headers[2].test, FieldTest::Absent));
+    assert!(matches!(&found.headers[3].test, FieldTest::Regex(pattern) if pattern.regex.is_match(b"x Mobile y")));
+    assert!(found.clients.as_ref().unwrap().contains("10.0.0.1".parse().unwrap()));
+}
+
+#[test]
+fn a_route_is_stronger_than_its_pool() {
+    let (plan, _) = example();
+    let Action::Pool(target) = &plan.routes[0].action else { panic!() };
+    assert_eq!(plan.pool(target.pool).name, "beta");
+    assert_eq!(target.timeouts.first_byte, Some(Duration::from_secs(300)));
+    assert_eq!(target.timeouts.connect, Some(Duration::from_secs(2)));
+    assert_eq!(target.retry.tries, 1);
+    assert_eq!(target.retry.statuses, [502, 503]);
+    assert_eq!(plan.routes[0].body_bytes, Some(10 << 20));
+    let Action::Pool(target) = &plan.routes[7].action else { panic!() };
+    assert_eq!(target.timeouts.first_byte, Some(Duration::from_secs(20)));
+    assert_eq!(target.timeouts.total, Some(Duration::from_secs(60)));
+    assert_eq!(target.retry.statuses, [503]);
+    assert!(target.retry.connect && !target.retry.reset && !target.retry.timeout);
+    assert_eq!(target.retry.body_buffer, 0);
+}
+
+#[test]
+fn actions() {
+    let (plan, _) = example();
+    let Action::Redirect(redirect) = &plan.routes[1].action else { panic!() };
+    assert_eq!(redirect.status, 302);
+    assert_eq!(redirect.to.0, [Piece::Text("https://new.example".to_owned()), Piece::Rest, Piece::Query]);
+    let Action::Split { by, arms } = &plan.routes[2].action else { panic!() };
+    assert_eq!(*by, SplitBy::Client);
+    assert_eq!(arms.iter().map(|(weight, _)| *weight).collect::<Vec<_>>(), [95, 5]);
+    let Action::Answer(answer) = &plan.routes[5].action else { panic!() };
+    assert_eq!((answer.status, answer.body.as_slice()), (200, b"up".as_slice()));
+    assert!(answer.headers.contains(&("content-type".to_owned(), "text/plain; charset=utf-8".to_owned())));
+    assert!(matches!(&plan.routes[6].rewrite, Some(Rewrite::Regex(_, to)) if to == "/people"));
+    let rules = &plan.routes[0].request_headers;
+    assert_eq!(rules.set[0].0, "x-team");
+    assert_eq!(rules.set[0].1.0, [Piece::Text("shop".to_owned())]);
+    assert_eq!(rules.remove, ["x-secret"]);
+}
+
+#[test]
+fn pools_have_backends_checks_and_terms() {
+    let (plan, _) = example();
+    let app = &plan.pools[0];
+    assert_eq!(app.policy, PolicyKind::LeastRequests);
+    assert_eq!(app.backends[0].name, "10.0.0.11:8080");
+    assert_eq!((app.backends[1].name.as_str(), app.backends[1].weight, app.backends[1].tier), ("b", 2, 1));
+    assert_eq!(app.backends[1].state, Wanted::Drained);
+    assert_eq!(app.host.as_deref(), Some("app.internal"));
+    assert_eq!(app.send_proxy, Some(ProxyVersion::V2));
+    assert!(app.forwarded);
+    assert_eq!(app.idle_connections, 64);
+    assert_eq!(app.idle_timeout, Some(Duration::from_secs(10)));
+    let check = app.health.as_ref().unwrap();
+    assert_eq!(check.kind, ProbeKind::Http { path: "/healthz".to_owned() });
+    assert_eq!((check.interval, check.timeout), (Duration::from_secs(5), Duration::from_millis(500)));
+    assert_eq!((check.fall, check.rise), (2, 1));
+    assert_eq!(plan.pools[1].health.as_ref().unwrap().kind, ProbeKind::Alive);
+    assert_eq!(plan.pools[1].backends[0].address, Address::Name("api.internal".to_owned(), 80));
+}
+
+#[test]
+fn three_lines_are_a_configuration() {
+    let plan = plan_of("listener.web = { bind = \":8080\", pool = \"app\" }\npool.app.backends = [\"a:1\", \"b:1\"]\n");
+    assert_eq!(plan.routes.len(), 1);
+    assert_eq!(plan.pools[0].idle_connections, 256);
+    assert_eq!(plan.limits.target_bytes, 8 << 10);
+}
+
+#[test]
+fn a_listener_needs_no_pool_when_a_route_answers() {
+    let plan = plan_of("[listener.web]\nbind = \":80\"\n[[route]]\nredirect = \"https://{host}{path}{query}\"\n");
+    assert!(plan.pools.is_empty());
+    assert!(matches!(&plan.routes[0].action, Action::Redirect(redirect) if redirect.status == 308));
+}
+
+#[test]
+fn what_proxy_stands_for_is_an_ordinary_file() {
+    let text = config::proxy_config(":8080", &["a:1".to_owned(), "b:1".to_owned()], Some("random"), Some("/healthz"));
+    insta::assert_snapshot!(text, @r#"
+    [listener.proxy]
+    bind = ":8080"
+    pool = "app"
+
+    [pool.app]
+    backends = ["a:1", "b:1"]
+    policy = "random"
+    health = "/healthz"
+    "#);
+    let plan = plan_of(&text);
+    assert_eq!(plan.pools[0].policy, PolicyKind::Random);
+    let bad = outcome_of(&config::proxy_config("${env:X}\"", &[], None, None));
+    assert!(bad.plan.is_none());
+    assert!(
+        bad.diagnostics
+            .iter()
+            .all(|one| one.severity == Severity::Error && one.code != "syntax" && one.code != "unset")
+    );
+}
