@@ -16,7 +16,7 @@ use policy::plan::{Listener, ListenerId};
 use tokio::net::{TcpListener, TcpStream, UnixListener};
 use tokio::sync::futures::Notified;
 
-use crate::h1::{Greeting, serve};
+use crate::h1::{Connection, Greeting};
 use crate::seam::Peer;
 use crate::stream::Stream;
 use crate::worker::{Command, Worker};
@@ -172,32 +172,5 @@ fn open(worker: &Rc<Worker>, (id, local): (ListenerId, SocketAddr), stream: Stre
         local_port: local.port(),
     };
     let greeting = if listener.proxy_protocol { Greeting::Proxy } else { Greeting::None };
-    let counted = Counted::new(worker, id);
-    let worker = Rc::clone(worker);
-    tokio::task::spawn_local(async move {
-        let counted = counted;
-        serve(worker, stream, peer, greeting).await;
-        drop(counted);
-    });
-}
-
-/// An open connection in the counters, until dropped.
-struct Counted {
-    worker: Rc<Worker>,
-    listener: ListenerId,
-}
-
-impl Counted {
-    fn new(worker: &Rc<Worker>, listener: ListenerId) -> Self {
-        worker.shared.workers[worker.id].connections.fetch_add(1, Ordering::Relaxed);
-        worker.counters().listeners[usize::from(listener.0)].open.add(1);
-        Self { worker: Rc::clone(worker), listener }
-    }
-}
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        self.worker.shared.workers[self.worker.id].connections.fetch_sub(1, Ordering::Relaxed);
-        self.worker.counters().listeners[usize::from(self.listener.0)].open.sub(1);
-    }
+    tokio::task::spawn_local(Connection::new(worker, stream, peer, greeting));
 }

@@ -69,7 +69,8 @@ struct Timers {
 /// Counts an exchange and logs it where that is wanted.
 pub(crate) fn finish<D: Downstream>(worker: &Worker, down: &D, facts: &Facts) {
     count(worker, down, facts);
-    let failed = facts.cause.is_some() || facts.status >= 500;
+    // A client that goes away is its own affair.
+    let failed = facts.status >= 500 || facts.cause.is_some_and(|cause| cause != Cause::ClientGone);
     let wanted = wanted(worker, failed);
     if failed || wanted {
         let line = line(worker, down, facts);

@@ -3,13 +3,16 @@
 //! Owns the life of a client connection. Between exchanges it is one small future that holds neither buffer nor head
 //! (DESIGN D7); while one runs, it is boxed.
 
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::io;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
+use policy::plan::ListenerId;
 use wire::h1::{Parsed, parse_request};
 use wire::head::{Framing, Request, Version};
 use wire::proxy;
@@ -29,20 +32,20 @@ use crate::worker::Worker;
 const LINGER: Duration = Duration::from_secs(2);
 const LINGER_BYTES: usize = 1024 * 1024;
 
-/// Serves a client connection to its end.
-pub(crate) async fn serve(worker: Rc<Worker>, stream: Stream, peer: Peer, greeting: Greeting) {
-    let timer = worker.timers.timer();
-    let mut idle = Idle { stream, peer, greeting };
-    let mut wait = worker.client_timeouts(&peer).header;
-    loop {
-        timer.set(Instant::now(), wait);
-        if !poll_fn(|cx| poll_request(cx, &worker, &idle.stream, &timer)).await {
-            return;
-        }
-        let Some(again) = Box::pin(busy(&worker, idle, &timer)).await else { return };
-        idle = again;
-        wait = worker.client_timeouts(&idle.peer).keep_alive;
-    }
+/// A client connection from accept to its end. Written out as a state machine, since idle connections are many: an
+/// async function would keep its arguments twice.
+pub(crate) struct Connection {
+    worker: Rc<Worker>,
+    listener: ListenerId,
+    state: State,
+}
+
+enum State {
+    /// Between exchanges.
+    Idle(Idle),
+    /// Exchanges run; gives the connection back when it is idle again.
+    Busy(Pin<Box<dyn Future<Output = Option<Idle>>>>),
+    Ended,
 }
 
 /// What comes first on a connection.
@@ -59,22 +62,70 @@ struct Idle {
     stream: Stream,
     peer: Peer,
     greeting: Greeting,
+    timer: Timer,
 }
 
-/// Whether something has come; false when it is time to close.
-fn poll_request(cx: &mut Context<'_>, worker: &Worker, stream: &Stream, timer: &Timer) -> Poll<bool> {
-    if stream.poll_readable(cx).is_ready() {
-        return Poll::Ready(true);
+impl Connection {
+    pub(crate) fn new(worker: &Rc<Worker>, stream: Stream, peer: Peer, greeting: Greeting) -> Self {
+        worker.shared.workers[worker.id].connections.fetch_add(1, Ordering::Relaxed);
+        worker.counters().listeners[usize::from(peer.listener.0)].open.add(1);
+        let timer = worker.timers.timer();
+        timer.set(Instant::now(), worker.client_timeouts(&peer).header);
+        Self { worker: Rc::clone(worker), listener: peer.listener, state: State::Idle(Idle { stream, peer, greeting, timer }) }
     }
-    if timer.poll_late(cx).is_ready() || worker.stopping.get() {
-        return Poll::Ready(false);
+
+    /// Whether something has come; false when it is time to close.
+    fn poll_request(&self, cx: &mut Context<'_>, idle: &Idle) -> Poll<bool> {
+        if idle.stream.poll_readable(cx).is_ready() {
+            return Poll::Ready(true);
+        }
+        if idle.timer.poll_late(cx).is_ready() || self.worker.stopping.get() {
+            return Poll::Ready(false);
+        }
+        Poll::Pending
     }
-    Poll::Pending
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.worker.shared.workers[self.worker.id].connections.fetch_sub(1, Ordering::Relaxed);
+        self.worker.counters().listeners[usize::from(self.listener.0)].open.sub(1);
+    }
+}
+
+impl Future for Connection {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = self.get_mut();
+        loop {
+            match std::mem::replace(&mut this.state, State::Ended) {
+                State::Idle(idle) => match this.poll_request(cx, &idle) {
+                    Poll::Ready(true) => this.state = State::Busy(Box::pin(busy(Rc::clone(&this.worker), idle))),
+                    Poll::Ready(false) => return Poll::Ready(()),
+                    Poll::Pending => {
+                        this.state = State::Idle(idle);
+                        return Poll::Pending;
+                    }
+                },
+                State::Busy(mut busy) => match busy.as_mut().poll(cx) {
+                    Poll::Ready(Some(idle)) => this.state = State::Idle(idle),
+                    Poll::Ready(None) => return Poll::Ready(()),
+                    Poll::Pending => {
+                        this.state = State::Busy(busy);
+                        return Poll::Pending;
+                    }
+                },
+                State::Ended => return Poll::Ready(()),
+            }
+        }
+    }
 }
 
 /// Runs exchanges while there is input; gives the connection back when it is idle, `None` when it has ended.
-async fn busy(worker: &Rc<Worker>, idle: Idle, timer: &Timer) -> Option<Idle> {
-    let mut client = Client::new(worker, idle, timer);
+async fn busy(worker: Rc<Worker>, idle: Idle) -> Option<Idle> {
+    let worker = &worker;
+    let mut client = Client::new(worker, idle);
     if client.greeting == Greeting::Proxy {
         client.read_proxy_header().await?;
     }
@@ -121,7 +172,7 @@ pub(crate) struct Client<'w> {
     link: Link<'w>,
     peer: Peer,
     greeting: Greeting,
-    timer: &'w Timer,
+    timer: Timer,
     request: Box<Request>,
     /// The head took more than one read; it was whole then.
     whole_late: Option<Instant>,
@@ -130,13 +181,13 @@ pub(crate) struct Client<'w> {
 }
 
 impl<'w> Client<'w> {
-    fn new(worker: &'w Rc<Worker>, idle: Idle, timer: &'w Timer) -> Self {
+    fn new(worker: &'w Rc<Worker>, idle: Idle) -> Self {
         Self {
             worker,
             link: Link::new(idle.stream, &worker.buffers),
             peer: idle.peer,
             greeting: idle.greeting,
-            timer,
+            timer: idle.timer,
             request: worker.requests.take(),
             whole_late: None,
             keep_alive: false,
@@ -261,7 +312,8 @@ impl<'w> Client<'w> {
 
     fn into_idle(mut self) -> Idle {
         self.worker.requests.put(std::mem::take(&mut self.request));
-        Idle { stream: self.link.into_stream(), peer: self.peer, greeting: self.greeting }
+        self.timer.set(Instant::now(), self.worker.client_timeouts(&self.peer).keep_alive);
+        Idle { stream: self.link.into_stream(), peer: self.peer, greeting: self.greeting, timer: self.timer }
     }
 }
 
@@ -302,7 +354,7 @@ impl Downstream for Client<'_> {
     }
 
     fn timer(&self) -> &Timer {
-        self.timer
+        &self.timer
     }
 
     fn interim(&mut self, head: &AnswerHead<'_>) {

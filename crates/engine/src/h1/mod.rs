@@ -6,5 +6,5 @@ mod encode;
 mod link;
 
 pub(crate) use backend::{BackendLink, HeadError};
-pub(crate) use client::{Greeting, serve};
+pub(crate) use client::{Connection, Greeting};
 pub(crate) use encode::{PSEUDONYM, RequestHead, max_forwards};
