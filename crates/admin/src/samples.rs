@@ -1,0 +1,127 @@
+//! A status for tests, each number its own; and a small plan.
+
+use std::net::SocketAddr;
+use std::time::{Duration, SystemTime};
+
+use control::{BackendStatus, ListenerStatus, PoolStatus, ProcessState, ProcessStatus, State, Status};
+use policy::plan::{
+    AccessLog, Address, Admin, Backend, HealthCheck, Limits, LogTarget, LogWrite, Plan, PolicyKind, Pool, Wanted,
+};
+use policy::route::Router;
+
+pub(crate) fn status() -> Status {
+    let at = |seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+    Status {
+        process: ProcessStatus {
+            version: "0.1.0",
+            pid: 4711,
+            state: ProcessState::Ready,
+            started: at(1_800_000_000),
+            uptime: Duration::from_millis(61_500),
+            generation: 1,
+            workers: 2,
+            connections: 12,
+            connections_limit: 100_000,
+            access_log_lost: 3,
+        },
+        listeners: vec![ListenerStatus {
+            name: "web".to_owned(),
+            addresses: vec!["0.0.0.0:80".to_owned(), "unix:/run/web.sock".to_owned()],
+            connections: 12,
+            accepted: 200,
+            denied: 4,
+            over_limit: 5,
+            requests: 1010,
+            refused: 6,
+            interim: 7,
+            status_2xx: 990,
+            status_3xx: 8,
+            status_4xx: 9,
+            status_5xx: 10,
+            aborted: 11,
+            truncated: 13,
+            tunnels: 14,
+        }],
+        pools: vec![PoolStatus {
+            name: "app".to_owned(),
+            policy: "round-robin",
+            backends: vec![ready(at(1_800_000_001)), down(at(1_800_000_002))],
+        }],
+    }
+}
+
+fn ready(since: SystemTime) -> BackendStatus {
+    BackendStatus {
+        name: "10.0.0.11:8080".to_owned(),
+        address: "10.0.0.11:8080".to_owned(),
+        resolved: Some("10.0.0.11:8080".to_owned()),
+        weight: 2,
+        tier: 0,
+        state: State::Ready,
+        reason: "1 probe passed".to_owned(),
+        since,
+        active: 3,
+        idle: 15,
+        attempts: 1020,
+        requests: 1000,
+        errors: 16,
+        failures: 17,
+        retries: 18,
+        connects: 19,
+        sent_bytes: 20,
+        received_bytes: 21,
+        first_byte_us: 2_500_000,
+    }
+}
+
+fn down(since: SystemTime) -> BackendStatus {
+    BackendStatus {
+        name: "b".to_owned(),
+        address: "app.internal:8080".to_owned(),
+        resolved: None,
+        state: State::Down,
+        reason: "1 probe failed: name does not resolve".to_owned(),
+        requests: 0,
+        first_byte_us: 0,
+        ..ready(since)
+    }
+}
+
+/// A plan with one pool, without listeners and routes.
+pub(crate) fn plan(pool: Pool) -> Plan {
+    let limits = Limits {
+        connections: 1000,
+        header_bytes: 32 << 10,
+        header_fields: 100,
+        target_bytes: 8 << 10,
+        body_bytes: None,
+    };
+    Plan {
+        generation: 1,
+        workers: 1,
+        admin: Admin::default(),
+        limits,
+        access_log: AccessLog { write: LogWrite::Off, to: LogTarget::Stdout, one_in: 100 },
+        listeners: Vec::new(),
+        routes: Vec::new(),
+        router: Router::compile(&[]),
+        pools: vec![pool],
+        error_pages: Vec::new(),
+    }
+}
+
+/// A pool of one backend.
+pub(crate) fn pool(addr: SocketAddr, health: Option<HealthCheck>) -> Pool {
+    let address = Address::Ip(addr);
+    Pool {
+        name: "app".to_owned(),
+        policy: PolicyKind::RoundRobin,
+        backends: vec![Backend { name: address.to_string(), address, weight: 1, tier: 0, state: Wanted::Ready }],
+        health,
+        host: None,
+        send_proxy: None,
+        forwarded: false,
+        idle_connections: 8,
+        idle_timeout: None,
+    }
+}

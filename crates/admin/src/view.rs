@@ -1,0 +1,290 @@
+//! The status as JSON. Names are those of the lexicon and stay; [`FIELDS`] describes them for the OpenAPI document.
+
+use std::time::SystemTime;
+
+use control::{BackendStatus, ListenerStatus, PoolStatus, ProcessStatus};
+use serde::Serialize;
+
+/// `GET /api/v1/status`.
+#[derive(Serialize)]
+pub(crate) struct Status<'a> {
+    process: Process,
+    listeners: Vec<Listener<'a>>,
+    pools: Vec<Pool<'a>>,
+}
+
+#[derive(Serialize)]
+struct Process {
+    version: &'static str,
+    pid: u32,
+    state: &'static str,
+    started_ms: u64,
+    uptime_s: u64,
+    generation: u64,
+    workers: usize,
+    connections: usize,
+    connections_limit: usize,
+    access_log_lost: u64,
+}
+
+#[derive(Serialize)]
+struct Listener<'a> {
+    name: &'a str,
+    addresses: &'a [String],
+    connections: u64,
+    accepted: u64,
+    denied: u64,
+    over_limit: u64,
+    requests: u64,
+    refused: u64,
+    interim: u64,
+    status_2xx: u64,
+    status_3xx: u64,
+    status_4xx: u64,
+    status_5xx: u64,
+    aborted: u64,
+    truncated: u64,
+    tunnels: u64,
+}
+
+#[derive(Serialize)]
+struct Pool<'a> {
+    name: &'a str,
+    policy: &'static str,
+    backends: Vec<Backend<'a>>,
+}
+
+#[derive(Serialize)]
+struct Backend<'a> {
+    name: &'a str,
+    address: &'a str,
+    resolved: Option<&'a str>,
+    weight: u32,
+    tier: u8,
+    state: &'static str,
+    reason: &'a str,
+    since_ms: u64,
+    active: u32,
+    idle: u64,
+    attempts: u64,
+    requests: u64,
+    errors: u64,
+    failures: u64,
+    retries: u64,
+    connects: u64,
+    sent_bytes: u64,
+    received_bytes: u64,
+    first_byte_mean_ms: Option<f64>,
+}
+
+/// A field of the status.
+pub(crate) struct Field {
+    /// The schema it is in.
+    pub(crate) of: &'static str,
+    pub(crate) name: &'static str,
+    pub(crate) kind: Kind,
+    pub(crate) meaning: &'static str,
+}
+
+/// The type of a field.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Text,
+    TextOrNull,
+    Texts,
+    Whole,
+    NumberOrNull,
+    Object(&'static str),
+    Objects(&'static str),
+}
+
+const fn field(of: &'static str, name: &'static str, kind: Kind, meaning: &'static str) -> Field {
+    Field { of, name, kind, meaning }
+}
+
+/// Every field of the status, in order.
+pub(crate) const FIELDS: &[Field] = &[
+    field("Status", "process", Kind::Object("Process"), "the process"),
+    field("Status", "listeners", Kind::Objects("Listener"), "listeners in file order"),
+    field("Status", "pools", Kind::Objects("Pool"), "pools in file order"),
+    field("Process", "version", Kind::Text, "version of Evenkeel"),
+    field("Process", "pid", Kind::Whole, "process id"),
+    field("Process", "state", Kind::Text, "starting (first probes run), ready or stopping"),
+    field("Process", "started_ms", Kind::Whole, "start, Unix time in milliseconds"),
+    field("Process", "uptime_s", Kind::Whole, "seconds since the start"),
+    field("Process", "generation", Kind::Whole, "number of the plan in force; the first is 1"),
+    field("Process", "workers", Kind::Whole, "worker threads"),
+    field("Process", "connections", Kind::Whole, "client connections open now"),
+    field("Process", "connections_limit", Kind::Whole, "limits.connections"),
+    field("Process", "access_log_lost", Kind::Whole, "access log lines that could not be written"),
+    field("Listener", "name", Kind::Text, "its name"),
+    field("Listener", "addresses", Kind::Texts, "addresses in force, with the real ports"),
+    field("Listener", "connections", Kind::Whole, "connections open now"),
+    field("Listener", "accepted", Kind::Whole, "connections accepted"),
+    field("Listener", "denied", Kind::Whole, "connections refused by allow, deny or a missing PROXY header"),
+    field("Listener", "over_limit", Kind::Whole, "connections refused because limits.connections was reached"),
+    field("Listener", "requests", Kind::Whole, "requests whose head was read"),
+    field("Listener", "refused", Kind::Whole, "requests refused as malformed or too large"),
+    field("Listener", "interim", Kind::Whole, "answers 1xx relayed"),
+    field("Listener", "status_2xx", Kind::Whole, "answers 2xx sent"),
+    field("Listener", "status_3xx", Kind::Whole, "answers 3xx sent"),
+    field("Listener", "status_4xx", Kind::Whole, "answers 4xx sent"),
+    field("Listener", "status_5xx", Kind::Whole, "answers 5xx sent"),
+    field("Listener", "aborted", Kind::Whole, "exchanges whose client went away before the end"),
+    field("Listener", "truncated", Kind::Whole, "answers cut short because the backend failed in the middle"),
+    field("Listener", "tunnels", Kind::Whole, "tunnels opened (101)"),
+    field("Pool", "name", Kind::Text, "its name"),
+    field("Pool", "policy", Kind::Text, "how it picks"),
+    field("Pool", "backends", Kind::Objects("Backend"), "backends in file order"),
+    field("Backend", "name", Kind::Text, "its name, else its address as written"),
+    field("Backend", "address", Kind::Text, "its address as written"),
+    field("Backend", "resolved", Kind::TextOrNull, "address in force; null for Unix sockets and unresolved names"),
+    field("Backend", "weight", Kind::Whole, "share of work"),
+    field("Backend", "tier", Kind::Whole, "lower tiers are used first"),
+    field("Backend", "state", Kind::Text, "ready, unknown, down, draining or drained"),
+    field("Backend", "reason", Kind::Text, "why it is in that state"),
+    field("Backend", "since_ms", Kind::Whole, "since when, Unix time in milliseconds"),
+    field("Backend", "active", Kind::Whole, "attempts that run now"),
+    field("Backend", "idle", Kind::Whole, "idle connections now"),
+    field("Backend", "attempts", Kind::Whole, "attempts begun"),
+    field("Backend", "requests", Kind::Whole, "exchanges that ended with an answer from it"),
+    field("Backend", "errors", Kind::Whole, "answers 5xx from it that were forwarded"),
+    field(
+        "Backend",
+        "failures",
+        Kind::Whole,
+        "attempts that failed: no connection, broken, late, malformed, tried again",
+    ),
+    field("Backend", "retries", Kind::Whole, "attempts that repeated a failed one"),
+    field("Backend", "connects", Kind::Whole, "connections opened"),
+    field("Backend", "sent_bytes", Kind::Whole, "bytes of request bodies sent to it"),
+    field("Backend", "received_bytes", Kind::Whole, "bytes of answer bodies received from it"),
+    field(
+        "Backend",
+        "first_byte_mean_ms",
+        Kind::NumberOrNull,
+        "mean milliseconds from attempt to first byte since the start; null before the first answer",
+    ),
+];
+
+impl<'a> From<&'a control::Status> for Status<'a> {
+    fn from(status: &'a control::Status) -> Self {
+        Self {
+            process: Process::from(&status.process),
+            listeners: status.listeners.iter().map(Listener::from).collect(),
+            pools: status.pools.iter().map(Pool::from).collect(),
+        }
+    }
+}
+
+impl From<&ProcessStatus> for Process {
+    fn from(process: &ProcessStatus) -> Self {
+        Self {
+            version: process.version,
+            pid: process.pid,
+            state: process.state.name(),
+            started_ms: unix_ms(process.started),
+            uptime_s: process.uptime.as_secs(),
+            generation: process.generation,
+            workers: process.workers,
+            connections: process.connections,
+            connections_limit: process.connections_limit,
+            access_log_lost: process.access_log_lost,
+        }
+    }
+}
+
+impl<'a> From<&'a ListenerStatus> for Listener<'a> {
+    fn from(listener: &'a ListenerStatus) -> Self {
+        Self {
+            name: &listener.name,
+            addresses: &listener.addresses,
+            connections: listener.connections,
+            accepted: listener.accepted,
+            denied: listener.denied,
+            over_limit: listener.over_limit,
+            requests: listener.requests,
+            refused: listener.refused,
+            interim: listener.interim,
+            status_2xx: listener.status_2xx,
+            status_3xx: listener.status_3xx,
+            status_4xx: listener.status_4xx,
+            status_5xx: listener.status_5xx,
+            aborted: listener.aborted,
+            truncated: listener.truncated,
+            tunnels: listener.tunnels,
+        }
+    }
+}
+
+impl<'a> From<&'a PoolStatus> for Pool<'a> {
+    fn from(pool: &'a PoolStatus) -> Self {
+        Self { name: &pool.name, policy: pool.policy, backends: pool.backends.iter().map(Backend::from).collect() }
+    }
+}
+
+impl<'a> From<&'a BackendStatus> for Backend<'a> {
+    fn from(backend: &'a BackendStatus) -> Self {
+        Self {
+            name: &backend.name,
+            address: &backend.address,
+            resolved: backend.resolved.as_deref(),
+            weight: backend.weight,
+            tier: backend.tier,
+            state: backend.state.name(),
+            reason: &backend.reason,
+            since_ms: unix_ms(backend.since),
+            active: backend.active,
+            idle: backend.idle,
+            attempts: backend.attempts,
+            requests: backend.requests,
+            errors: backend.errors,
+            failures: backend.failures,
+            retries: backend.retries,
+            connects: backend.connects,
+            sent_bytes: backend.sent_bytes,
+            received_bytes: backend.received_bytes,
+            first_byte_mean_ms: backend.first_byte_mean_ms().map(|mean| (mean * 1e3).round() / 1e3),
+        }
+    }
+}
+
+fn unix_ms(at: SystemTime) -> u64 {
+    let since = at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+    use crate::samples;
+
+    fn names(value: &Value) -> Vec<&str> {
+        let mut names: Vec<&str> = value.as_object().unwrap().keys().map(String::as_str).collect();
+        names.sort_unstable();
+        names
+    }
+
+    fn described(of: &str) -> Vec<&'static str> {
+        let mut names: Vec<_> = FIELDS.iter().filter(|field| field.of == of).map(|field| field.name).collect();
+        names.sort_unstable();
+        names
+    }
+
+    #[test]
+    fn every_field_is_described_and_every_description_has_its_field() {
+        let status = serde_json::to_value(Status::from(&samples::status())).unwrap();
+        assert_eq!(names(&status), described("Status"));
+        assert_eq!(names(&status["process"]), described("Process"));
+        assert_eq!(names(&status["listeners"][0]), described("Listener"));
+        assert_eq!(names(&status["pools"][0]), described("Pool"));
+        assert_eq!(names(&status["pools"][0]["backends"][0]), described("Backend"));
+    }
+
+    #[test]
+    fn status_keeps_its_shape() {
+        insta::assert_snapshot!(serde_json::to_string_pretty(&Status::from(&samples::status())).unwrap());
+    }
+}
