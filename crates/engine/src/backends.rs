@@ -194,12 +194,12 @@ impl Attempt {
     }
 
     /// Gives a connection back for reuse, unless the pool has enough or the backend is out.
-    pub(crate) fn give_back(&self, stream: Stream) {
+    pub(crate) fn give_back(&self, stream: Stream, since: Instant) {
         let plan = self.worker.plan.pool(self.pool);
         let mut idle = self.worker.pool(self.pool).backends[self.backend].idle.borrow_mut();
         let wanted = matches!(self.shared().standing(), Standing::Ready | Standing::Unknown);
         if wanted && plan.send_proxy.is_none() && idle.len() < plan.idle_connections && !self.worker.stopping.get() {
-            idle.push(Idle { stream, since: Instant::now() });
+            idle.push(Idle { stream, since });
             self.counters().idle.add(1);
         }
     }

@@ -130,7 +130,7 @@ fn line<D: Downstream>(worker: &Worker, down: &D, facts: &Facts) -> String {
         pool: pool.map(|pool| pool.name.as_str()),
         backend: pool.zip(facts.backend).map(|(pool, backend)| pool.backends[backend].name.as_str()),
         attempts: facts.attempts,
-        request_id: &text(facts.request_id.bytes()),
+        request_id: &text(facts.request_id.bytes(buf)),
         request_bytes: facts.request_bytes,
         answer_bytes: facts.answer_bytes,
         timers_ms: timers(facts),

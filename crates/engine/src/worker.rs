@@ -189,6 +189,8 @@ pub(crate) struct Worker {
     pub(crate) rng: RefCell<Rng>,
     pub(crate) head_limits: Limits,
     pub(crate) stopping: Cell<bool>,
+    /// Client connections that wait for their next request without having folded up.
+    pub(crate) warm: Cell<usize>,
     /// Told once when the worker stops.
     pub(crate) stop: tokio::sync::Notify,
     pub(crate) peers: Vec<UnboundedSender<Command>>,
@@ -218,6 +220,7 @@ impl Worker {
             rng: RefCell::new(Rng::new(random)),
             head_limits,
             stopping: Cell::new(false),
+            warm: Cell::new(0),
             stop: tokio::sync::Notify::new(),
             peers: seed.peers,
             pools: WorkerPool::all(&seed.shared, &seed.plan, random),

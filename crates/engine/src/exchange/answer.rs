@@ -66,7 +66,7 @@ pub(super) async fn fail<D: Downstream>(worker: &Worker, down: &mut D, facts: &m
         status,
         fields: vec![
             ("Content-Type", Cow::from(kind.as_bytes())),
-            ("X-Request-Id", Cow::from(facts.request_id.bytes().to_vec())),
+            ("X-Request-Id", Cow::from(facts.request_id.bytes(down.head().1).to_vec())),
             ("Proxy-Status", Cow::from(proxy_status(cause))),
         ],
         body: page.map_or(text.as_bytes(), |page| &page.body),
@@ -139,6 +139,6 @@ fn with_parts<D: Downstream, R>(down: &D, facts: &Facts, render: impl FnOnce(&Pa
         query: request.has_query.then(|| request.query.of(buf)),
         scheme: "http",
         client: facts.client,
-        request_id: facts.request_id.bytes(),
+        request_id: facts.request_id.bytes(buf),
     })
 }

@@ -45,7 +45,8 @@ pub(super) async fn connection<D: Downstream>(tools: &Tools<'_>, down: &D, attem
         }
     }
     down.timer().set_earlier(Instant::now(), tools.target.timeouts.connect, tools.until);
-    let mut connecting = std::pin::pin!(attempt.connect());
+    // Boxed, since most exchanges need none and would carry its room about.
+    let mut connecting = Box::pin(attempt.connect());
     let connected = poll_fn(|cx| match connecting.as_mut().poll(cx) {
         Poll::Ready(connected) => Poll::Ready(Some(connected)),
         Poll::Pending => down.timer().poll_late(cx).map(|()| None),

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use policy::plan::{PoolId, RouteId};
 use policy::rng::Rng;
-use wire::head::{Name, Request};
+use wire::head::{Name, Request, Span};
 
 use crate::cause::Cause;
 use crate::seam::Peer;
@@ -14,38 +14,49 @@ use crate::seam::Peer;
 const KEPT_ID_BYTES: usize = 128;
 const MADE_ID_BYTES: usize = 32;
 
-/// A request id, made or kept.
-#[derive(Clone)]
-pub(crate) struct RequestId {
-    bytes: [u8; KEPT_ID_BYTES],
-    len: u8,
-    /// The field that came is forwarded as it is.
-    pub(crate) kept: bool,
+/// A request id.
+#[derive(Clone, Copy)]
+pub(crate) enum RequestId {
+    /// Made by us.
+    Made([u8; MADE_ID_BYTES]),
+    /// Came in the head from a trusted peer, and is forwarded as it is.
+    Kept(Span),
 }
 
 impl RequestId {
     pub(crate) fn new(request: &Request, buf: &[u8], peer: &Peer, rng: &mut Rng) -> Self {
-        let mut bytes = [0; KEPT_ID_BYTES];
         if peer.trusted
-            && let Some(id) = request.fields.iter().find(|f| f.known == Name::XRequestId).map(|f| f.value.of(buf))
-            && (1..=KEPT_ID_BYTES).contains(&id.len())
+            && let Some(field) = request.fields.iter().find(|f| f.known == Name::XRequestId)
+            && (1..=KEPT_ID_BYTES).contains(&field.value.of(buf).len())
         {
-            bytes[..id.len()].copy_from_slice(id);
-            return Self { bytes, len: u8::try_from(id.len()).unwrap_or(0), kept: true };
+            return Self::Kept(field.value);
         }
-        for half in 0..2 {
-            let mut bits = rng.next_u64();
-            for byte in &mut bytes[half * 16..half * 16 + 16] {
-                *byte = b"0123456789abcdef"[(bits & 15) as usize];
-                bits >>= 4;
-            }
+        let mut bytes = [0; MADE_ID_BYTES];
+        for half in bytes.as_chunks_mut::<16>().0 {
+            *half = hex(rng.next_u64());
         }
-        Self { bytes, len: MADE_ID_BYTES as u8, kept: false }
+        Self::Made(bytes)
     }
 
-    pub(crate) fn bytes(&self) -> &[u8] {
-        &self.bytes[..usize::from(self.len)]
+    /// The bytes, with the buffer that the request head's spans point into.
+    pub(crate) fn bytes<'a>(&'a self, buf: &'a [u8]) -> &'a [u8] {
+        match self {
+            Self::Made(bytes) => bytes,
+            Self::Kept(span) => span.of(buf),
+        }
     }
+
+    /// What is to be added to a request that goes on.
+    pub(crate) fn made(&self) -> Option<&[u8]> {
+        match self {
+            Self::Made(bytes) => Some(bytes),
+            Self::Kept(_) => None,
+        }
+    }
+}
+
+fn hex(bits: u64) -> [u8; 16] {
+    std::array::from_fn(|at| b"0123456789abcdef"[(bits >> (at * 4) & 15) as usize])
 }
 
 /// Backends tried by one exchange.

@@ -25,10 +25,11 @@ const INTERIM_ANSWERS: u32 = 16;
 
 static NO_RULES: HeaderRules = HeaderRules { set: Vec::new(), add: Vec::new(), remove: Vec::new() };
 
-/// Everything an attempt that brought an answer leaves behind.
-struct Answered<'w> {
-    attempt: Attempt,
-    link: BackendLink<'w>,
+/// The attempt under way, in the place where it stays: futures that move it about would copy it.
+#[derive(Default)]
+struct Under<'w> {
+    attempt: Option<Attempt>,
+    link: Option<BackendLink<'w>>,
 }
 
 /// Proxies the exchange to a pool.
@@ -41,10 +42,15 @@ pub(super) async fn proxy<D: Downstream>(worker: &Rc<Worker>, down: &mut D, fact
     let mut answer = worker.lease_answer();
     facts.pool = Some(target.pool);
     worker.pool(target.pool).budget.borrow_mut().on_request(worker.now_ms(facts.times.started));
-    let outcome = match attempts(&tools, (down, &mut feed), facts, &mut answer).await {
-        Ok(answered) => relay_answer(&tools, (down, &mut feed), facts, (answered, &answer)).await,
-        Err(cause) => Err(cause),
-    };
+    let mut under = Under::default();
+    let mut outcome = attempts(&tools, (down, &mut feed), facts, (&mut under, &mut answer)).await;
+    if let (Ok(()), Some(attempt), Some(link)) = (outcome, &under.attempt, &mut under.link) {
+        outcome = relay_answer(&tools, (down, &mut feed), facts, (attempt, link, &answer)).await;
+        let reusable = outcome.is_ok() && answer.keep_alive && feed.done && link.is_reusable();
+        if let Some(link) = under.link.take().filter(|_| reusable) {
+            attempt.give_back(link.into_stream(), facts.times.first_byte.unwrap_or(facts.times.started));
+        }
+    }
     worker.give_back_answer(answer);
     facts.request_bytes = feed.progress.bytes;
     outcome
@@ -55,9 +61,11 @@ async fn attempts<'w, D: Downstream>(
     tools: &Tools<'w>,
     (down, feed): (&mut D, &mut Feed),
     facts: &mut Facts,
-    answer: &mut Answer,
-) -> Result<Answered<'w>, Cause> {
+    (under, answer): (&mut Under<'w>, &mut Answer),
+) -> Result<(), Cause> {
     loop {
+        under.link = None;
+        under.attempt = None;
         let wish = Wish { client: facts.client, tried: facts.tried.list() };
         let attempt = Attempt::begin(tools.worker, tools.target.pool, &wish).ok_or(Cause::NoBackend)?;
         facts.times.attempted = Some(if facts.attempts == 0 { facts.times.started } else { Instant::now() });
@@ -67,13 +75,14 @@ async fn attempts<'w, D: Downstream>(
         if facts.attempts > 1 {
             attempt.counters().retries.add(1);
         }
+        let attempt = under.attempt.insert(attempt);
         let mut reused = false;
-        let tried = once(tools, (down, feed), facts, (&attempt, answer, &mut reused)).await;
+        let tried = once(tools, (down, feed), facts, (attempt, &mut under.link, answer, &mut reused)).await;
         let (failure, cause) = match tried {
-            Ok(link) if !is_repeatable(tools, facts, answer.status) => return Ok(Answered { attempt, link }),
-            Ok(link) => {
+            Ok(()) if !is_repeatable(tools, facts, answer.status) => return Ok(()),
+            Ok(()) => {
                 if again(tools, feed, facts, (Failure::Status(answer.status), Cause::Reset, reused)).is_err() {
-                    return Ok(Answered { attempt, link });
+                    return Ok(());
                 }
                 attempt.counters().failures.add(1);
                 continue;
@@ -116,17 +125,17 @@ async fn once<'w, D: Downstream>(
     tools: &Tools<'w>,
     (down, feed): (&mut D, &mut Feed),
     facts: &mut Facts,
-    (attempt, answer, reused): (&Attempt, &mut Answer, &mut bool),
-) -> Result<BackendLink<'w>, Failed> {
+    (attempt, link, answer, reused): (&Attempt, &mut Option<BackendLink<'w>>, &mut Answer, &mut bool),
+) -> Result<(), Failed> {
     let (stream, was_used) = connection(tools, down, attempt).await?;
     *reused = was_used;
     if !was_used {
         facts.times.connected = Some(Instant::now());
     }
-    let mut link = BackendLink::new(stream, &tools.worker.buffers);
-    begin_request(tools.worker, down, facts, (attempt.pool, &mut link)).map_err(Failed::Exchange)?;
+    let link = link.insert(BackendLink::new(stream, &tools.worker.buffers));
+    begin_request(tools.worker, down, facts, (attempt.pool, link)).map_err(Failed::Exchange)?;
     for _ in 0..INTERIM_ANSWERS {
-        let answered = answer_head(tools, (down, feed), (attempt, &mut link), answer).await;
+        let answered = answer_head(tools, (down, feed), (attempt, link), answer).await;
         if let Err(failed) = answered {
             if let Some(unsent) = link.unsent_body() {
                 feed.take_back(unsent);
@@ -135,7 +144,7 @@ async fn once<'w, D: Downstream>(
         }
         if answer.status >= 200 || answer.status == 101 {
             facts.times.first_byte = Some(Instant::now());
-            return check_upgrade(answer, down).map(|()| link);
+            return check_upgrade(answer, down);
         }
         let head = AnswerHead { answer, buf: link.head_buf(), changes: none(), request_done: false };
         down.interim(&head);
@@ -178,7 +187,7 @@ fn begin_request<D: Downstream>(worker: &Worker, down: &D, facts: &Facts, (pool,
         peer: down.peer(),
         path: if path.is_empty() { request.path(buf) } else { &path },
         host: plan.host.as_deref(),
-        request_id: (!facts.request_id.kept).then(|| facts.request_id.bytes()),
+        request_id: facts.request_id.made(),
         forwarded: plan.forwarded,
         changes: Changes { rules, lines: &lines },
     });
@@ -201,27 +210,22 @@ async fn relay_answer<D: Downstream>(
     tools: &Tools<'_>,
     (down, feed): (&mut D, &mut Feed),
     facts: &mut Facts,
-    (answered, answer): (Answered<'_>, &Answer),
+    (attempt, link, answer): (&Attempt, &mut BackendLink<'_>, &Answer),
 ) -> Result<(), Cause> {
-    let Answered { attempt, mut link } = answered;
-    count_answer(&attempt, facts, answer.status);
-    begin_answer(tools.worker, (down, feed), facts, (answer, &link));
+    count_answer(attempt, facts, answer.status);
+    begin_answer(tools.worker, (down, feed), facts, (answer, link));
     link.forget_head();
     if answer.status == 101 {
         link.become_tunnel();
         down.become_tunnel();
-        return tunnel(tools, down, facts, &mut link).await;
+        return tunnel(tools, down, facts, link).await;
     }
     let mut relay = Relay { tools, progress: Progress::default(), deadline_for: None };
-    let outcome = poll_fn(|cx| relay.poll(cx, (down, feed), &mut link)).await;
+    let outcome = poll_fn(|cx| relay.poll(cx, (down, feed), link)).await;
     facts.answer_bytes = relay.progress.bytes;
     attempt.counters().received_bytes.add(facts.answer_bytes);
     attempt.counters().sent_bytes.add(feed.progress.bytes);
-    outcome?;
-    if answer.keep_alive && feed.done && link.is_reusable() {
-        attempt.give_back(link.into_stream());
-    }
-    Ok(())
+    outcome
 }
 
 fn count_answer(attempt: &Attempt, facts: &mut Facts, status: u16) {

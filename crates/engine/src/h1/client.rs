@@ -31,6 +31,9 @@ use crate::worker::Worker;
 /// connection closes: else the client could get a reset in place of the answer (RFC 9112, section 9.6).
 const LINGER: Duration = Duration::from_secs(2);
 const LINGER_BYTES: usize = 1024 * 1024;
+/// After an answer, this many connections of a worker keep what they need to run for this long.
+const WARM_CONNECTIONS: usize = 128;
+const WARM: Duration = Duration::from_millis(500);
 
 /// A client connection from accept to its end. Written out as a state machine, since idle connections are many: an
 /// async function would keep its arguments twice.
@@ -152,7 +155,7 @@ async fn busy(worker: Rc<Worker>, idle: Idle) -> Option<Idle> {
             return None;
         }
         client.link.rest();
-        if !client.link.has_input() {
+        if !client.link.has_input() && !client.stay_warm().await {
             return Some(client.into_idle());
         }
     }
@@ -308,6 +311,29 @@ impl<'w> Client<'w> {
                 _ => return,
             }
         }
+    }
+
+    /// Waits a little for the next request before the connection folds up: a busy client's comes soon. Whether it came.
+    async fn stay_warm(&mut self) -> bool {
+        let warm = &self.worker.warm;
+        if warm.get() >= WARM_CONNECTIONS || self.worker.stopping.get() {
+            return false;
+        }
+        warm.set(warm.get() + 1);
+        let wait = self.worker.client_timeouts(&self.peer).keep_alive.map_or(WARM, |keep_alive| keep_alive.min(WARM));
+        self.timer.set(Instant::now(), Some(wait));
+        let came = poll_fn(|cx| {
+            if self.link.stream.poll_readable(cx).is_ready() {
+                return Poll::Ready(true);
+            }
+            if self.worker.stopping.get() {
+                return Poll::Ready(false);
+            }
+            self.timer.poll_late(cx).map(|()| false)
+        })
+        .await;
+        warm.set(warm.get() - 1);
+        came
     }
 
     fn into_idle(mut self) -> Idle {

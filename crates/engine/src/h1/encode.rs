@@ -149,12 +149,25 @@ fn put_forwarding(out: &mut Vec<u8>, head: &RequestHead<'_>) {
 fn put_ip(out: &mut Vec<u8>, peer: &Peer) {
     match peer.ip() {
         std::net::IpAddr::V4(ip) => {
+            let mut text = [0; 15];
+            let mut len = 0;
+            let mut put = |byte: u8| {
+                text[len] = byte;
+                len += 1;
+            };
             for (at, octet) in ip.octets().into_iter().enumerate() {
                 if at > 0 {
-                    out.push(b'.');
+                    put(b'.');
                 }
-                put_decimal(out, u64::from(octet));
+                if octet >= 100 {
+                    put(b'0' + octet / 100);
+                }
+                if octet >= 10 {
+                    put(b'0' + octet / 10 % 10);
+                }
+                put(b'0' + octet % 10);
             }
+            out.extend_from_slice(&text[..len]);
         }
         // Writing to a vector cannot fail.
         std::net::IpAddr::V6(ip) => drop(write!(out, "{ip}")),
