@@ -88,7 +88,8 @@ impl<'a> Context<'a> {
     /// Beside syntax errors only what is true of one value alone is told, and nothing of what the error may have
     /// displaced: a guess that proves wrong costs more time than a second run.
     fn is_trusted(&self, found: &Found) -> bool {
-        if self.broken.is_empty() || found.problem.code == code::SYNTAX {
+        let is_syntax = self.broken.iter().any(|broken| Some(broken.at) == found.at);
+        if self.broken.is_empty() || is_syntax {
             return true;
         }
         let Some(at) = found.at.filter(|_| code::LOCAL.contains(&found.problem.code)) else { return false };

@@ -23,7 +23,9 @@ pub(crate) fn document(context: &mut Context<'_>, entries: &[Entry]) -> Table {
 /// Reads the patterns of an `include`, each with its place.
 pub(crate) fn include(context: &mut Context<'_>, entry: &Entry) -> Vec<(String, At)> {
     let Some(key) = ROOT.find(keys::INCLUDE) else { return Vec::new() };
-    let Some(item) = written(context, Subject { name: key.name, key }, &entry.node) else { return Vec::new() };
+    let Some(item) = written(context, Subject { name: key.name, word: key.name, key }, &entry.node) else {
+        return Vec::new();
+    };
     match item.value {
         Value::List(items) => items.iter().filter_map(|item| Some((item.words()?.text.to_owned(), item.at))).collect(),
         _ => Vec::new(),
@@ -47,6 +49,8 @@ struct Place<'a> {
 struct Subject<'a> {
     /// Its dotted name.
     name: &'a str,
+    /// What to call it: the key, and within a table of chosen names that name, too.
+    word: &'a str,
     key: &'static Key,
 }
 
@@ -58,10 +62,14 @@ fn table(context: &mut Context<'_>, section: &'static Section, place: Place<'_>,
         Table { name: place.name.to_owned(), at: place.at, items: BTreeMap::new(), written: BTreeMap::new() };
     for key in section.keys {
         let name = keys::joined(place.name, key.name);
-        let subject = Subject { name: &name, key };
+        let subject = Subject { name: &name, word: key.name, key };
         let entry = entries.iter().find(|entry| entry.name == key.name);
         if let Some(entry) = entry {
             table.written.insert(key.name, entry.at);
+        }
+        if let (Kind::NotYet(instead), Some(entry)) = (&key.kind, entry) {
+            context.error(entry.at, Problem::not_available(&format!("`{}`", key.name), instead));
+            continue;
         }
         let item = entry.and_then(|entry| written(context, subject, &entry.node));
         if let Some(item) = item.or_else(|| default(context, subject, place, entry)) {
@@ -104,7 +112,7 @@ fn default(context: &mut Context<'_>, subject: Subject<'_>, place: Place<'_>, en
 /// Reads a value as a type.
 fn value(context: &mut Context<'_>, subject: Subject<'_>, kind: &'static Kind, node: &Node) -> Option<Item> {
     if let Kind::NotYet(instead) = kind {
-        context.error(node.at, Problem::not_available(&format!("`{}`", subject.key.name), instead));
+        context.error(node.at, Problem::not_available(&format!("a table for `{}`", subject.word), instead));
         return None;
     }
     if let Raw::Text(text) = &node.raw {
@@ -240,12 +248,13 @@ fn map(context: &mut Context<'_>, subject: Subject<'_>, kind: &'static Kind, ent
     let mut members = Vec::with_capacity(entries.len());
     for entry in entries {
         let name = keys::joined(subject.name, &entry.name);
+        let word = keys::joined(subject.word, &entry.name);
         // A table of chosen name is shown by its name, which is what there is to see of `[pool.app]`.
         let node = match &entry.node.raw {
             Raw::Table(_) => Node { at: entry.at, raw: entry.node.raw.clone() },
             _ => entry.node.clone(),
         };
-        if let Some(item) = value(context, Subject { name: &name, ..subject }, kind, &node) {
+        if let Some(item) = value(context, Subject { name: &name, word: &word, ..subject }, kind, &node) {
             members.push(Member { name: entry.name.clone(), at: entry.at, item });
         }
     }
@@ -264,7 +273,7 @@ fn choice(
     if let Some((_, instead)) = later.iter().find(|(name, _)| *name == text) {
         return Err(Problem::not_available(&format!("`{text}`"), instead));
     }
-    let problem = Problem::value(format!("`{}` cannot be `{text}`", subject.key.name));
+    let problem = Problem::value(format!("`{}` cannot be `{text}`", subject.word));
     Err(problem.remedy_if(suggestion(text, now.iter().copied())))
 }
 
@@ -272,7 +281,7 @@ fn flag(subject: Subject<'_>, text: &str) -> Result<Value, Problem> {
     match text.trim() {
         "true" => Ok(Value::Flag(true)),
         "false" => Ok(Value::Flag(false)),
-        _ => Err(Problem::value(format!("`{}` must be true or false, not `{text}`", subject.key.name))),
+        _ => Err(Problem::value(format!("`{}` must be true or false, not `{text}`", subject.word))),
     }
 }
 
@@ -282,7 +291,7 @@ fn count(
     number: Result<i64, String>,
     bounds: std::ops::RangeInclusive<i64>,
 ) -> Result<i64, Problem> {
-    let wanted = format!("`{}` must be a number from {} to {}", subject.key.name, bounds.start(), bounds.end());
+    let wanted = format!("`{}` must be a number from {} to {}", subject.word, bounds.start(), bounds.end());
     match number {
         Ok(number) if bounds.contains(&number) => Ok(number),
         Ok(number) => Err(Problem::value(format!("{wanted}, not {number}"))),
@@ -297,8 +306,9 @@ fn wrong_type(subject: Subject<'_>, kind: &Kind, raw: &Raw) -> Problem {
         (Kind::Size { off, .. }, Raw::Integer(number)) => return size::bare(*number, *off),
         _ => {}
     }
-    let message = format!("`{}` must be {}, not {}", subject.key.name, kind.name(), raw.name());
+    let message = format!("`{}` must be {}, not {}", subject.word, kind.name(), raw.name());
     let remedy = match kind {
+        Kind::Table(_) if subject.word != subject.key.name => format!("write `[{}]`", subject.name),
         Kind::Map(Kind::Table(section)) | Kind::List(Kind::Table(section)) => format!("write `{}`", section.heading),
         _ => format!("for example `{} = {}`", subject.key.name, subject.key.example),
     };
@@ -320,8 +330,11 @@ fn unknown(section: &'static Section, table: &str, name: &str) -> Problem {
     }
 }
 
-/// A table as people name it: `[pool.app]`, `route 2`, `timeouts of route 2`.
+/// A table as people name it: `[pool.app]`, `a backend of [pool.app]`, `route 2`, `timeouts of route 2`.
 fn title(name: &str) -> String {
+    if let Some(pool) = name.strip_suffix(".backends") {
+        return format!("a backend of [{pool}]");
+    }
     let Some((number, rest)) = name.strip_prefix("route[").and_then(|name| name.split_once(']')) else {
         return format!("[{name}]");
     };

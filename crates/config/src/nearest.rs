@@ -61,7 +61,7 @@ pub(crate) fn suggestion<'a>(word: &str, candidates: impl IntoIterator<Item = &'
     let all: Vec<String> = candidates.into_iter().map(|name| format!("`{name}`")).collect();
     match all.len() {
         0 => String::new(),
-        1..=LISTED_MAX => format!("there is {}", all.join(", ")),
+        1..=LISTED_MAX => format!("choose from {}", all.join(", ")),
         _ => String::new(),
     }
 }
@@ -90,6 +90,6 @@ mod tests {
 
     #[test]
     fn a_short_list_is_told_when_nothing_is_near() {
-        assert_eq!(suggestion("zebra", ["app", "api"]), "there is `app`, `api`");
+        assert_eq!(suggestion("zebra", ["app", "api"]), "choose from `app`, `api`");
     }
 }

@@ -32,7 +32,7 @@ pub(super) static LISTENER: Section = Section {
             "allow",
             CIDRS,
             Default::Is("[]"),
-            "When not empty, only these addresses may connect.",
+            "When written, only these addresses may connect.",
             "[\"10.0.0.0/8\", \"fd00::/8\"]",
         ),
         key(

@@ -216,9 +216,14 @@ impl Kind {
                 [one] => format!("`{one}`"),
                 several => format!("one of {}", quoted_list(several)),
             },
+            Self::List(Self::Table(_)) => "a list of tables".to_owned(),
             Self::List(kind) => format!("a list, each {}", kind.name()),
             Self::OneOrMore(kind) => format!("{}, or a list of such", kind.name()),
-            Self::Table(section) => format!("a table with {}", quoted_list(&section.names().collect::<Vec<_>>())),
+            Self::Table(section) => match section.names().count() {
+                // A longer list is no help in the middle of a sentence.
+                1..=4 => format!("a table with {}", quoted_list(&section.names().collect::<Vec<_>>())),
+                _ => "a table".to_owned(),
+            },
             Self::Map(_) => "a table".to_owned(),
             Self::Either(kinds) => {
                 let names: Vec<String> =

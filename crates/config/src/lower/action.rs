@@ -140,13 +140,14 @@ fn redirect(context: &mut Context<'_>, route: &Table) -> Option<Redirect> {
         return fields::location(context, item.words()?).map(|to| Redirect { status: PERMANENT, to });
     };
     let status: u16 = table.count("status")?;
+    let to = table.words("to").and_then(|to| fields::location(context, to));
     if !matches!(status, 301 | 302 | 303 | 307 | 308) {
         let problem = Problem::value(format!("{status} is not the status of a redirect"))
             .remedy("308 and 301 are for good, 307 and 302 for now, 303 turns into GET");
         context.error(table.place("status"), problem);
         return None;
     }
-    fields::location(context, table.words("to")?).map(|to| Redirect { status, to })
+    Some(Redirect { status, to: to? })
 }
 
 /// Reads `rewrite`; `paths` are those of the route. The outer `None` is a note.

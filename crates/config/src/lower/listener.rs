@@ -9,6 +9,7 @@ use super::{bare, ranges};
 use crate::context::Context;
 use crate::diagnostic::{Problem, code};
 use crate::files::At;
+use crate::interpolate::Origin;
 use crate::table::{Member, Table};
 use crate::values::address;
 use crate::warn::facts::{Facts, ListenerFacts};
@@ -47,6 +48,11 @@ fn one(
 ) -> Option<Listener> {
     let allow = ranges(context, table, "allow");
     let deny = ranges(context, table, "deny");
+    if table.item("allow").is_some_and(|item| item.origin != Origin::Default) && table.list("allow").is_empty() {
+        let problem = Problem::value("`allow` is empty, which would allow everybody")
+            .remedy("leave it out for everybody, or write `deny = [\"0.0.0.0/0\", \"::/0\"]` for nobody");
+        context.error(table.place("allow"), problem);
+    }
     let proxy_protocol = table.flag("proxy_protocol")?;
     if proxy_protocol && table.list("trusted_proxies").is_empty() {
         let problem = Problem::new(code::MISSING_KEY, "`proxy_protocol` without `trusted_proxies` believes nobody")

@@ -30,6 +30,7 @@ pub(super) fn conditions(context: &mut Context<'_>, names: &Names, route: &Table
     let headers = fields(context, route, "headers", header_name);
     let query = fields(context, route, "query", parameter_name);
     let cookies = fields(context, route, "cookies", parameter_name);
+    refuse_empty(context, route, "client");
     let clients = bare(&ranges(context, route, "client"));
     let common = Match {
         priority: route.count("priority")?,

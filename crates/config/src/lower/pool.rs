@@ -68,11 +68,16 @@ fn backends(context: &mut Context<'_>, table: &Table) -> (Vec<Backend>, Vec<At>)
         let Some(backend) = backend(context, item) else { continue };
         let address = backend.address.to_string();
         if let Some(first) = addresses.insert(address.clone(), item.at) {
-            let message = format!("`{address}` is in this pool twice");
-            again(context, item.at, first, message);
+            let first = context.files.reference(first);
+            let problem = Problem::new(code::DUPLICATE, format!("`{address}` is in this pool twice"))
+                .remedy(format!("the first is at {first}; `weight = 2` gives a backend a double share"));
+            context.error(item.at, problem);
         } else if let Some(first) = names.insert(backend.name.clone(), item.at) {
-            let message = format!("two backends of this pool are named `{}`", backend.name);
-            again(context, item.at, first, message);
+            let first = context.files.reference(first);
+            let problem =
+                Problem::new(code::DUPLICATE, format!("two backends of this pool are named `{}`", backend.name))
+                    .remedy(format!("the first is at {first}"));
+            context.error(item.at, problem);
         }
         places.push(item.at);
         backends.push(backend);
@@ -83,12 +88,6 @@ fn backends(context: &mut Context<'_>, table: &Table) -> (Vec<Backend>, Vec<At>)
         context.error(table.place("backends"), problem);
     }
     (backends, places)
-}
-
-fn again(context: &mut Context<'_>, at: At, first: At, message: String) {
-    let remedy =
-        format!("the first is at {}; `weight = 2` gives a backend a double share", context.files.reference(first));
-    context.error(at, Problem::new(code::DUPLICATE, message).remedy(remedy));
 }
 
 fn backend(context: &mut Context<'_>, item: &Item) -> Option<Backend> {

@@ -44,7 +44,7 @@ pub(crate) fn check_replacement(text: &str, pattern: &Pattern) -> Result<(), Pro
         };
         if !known {
             let digits: String = name.chars().take_while(char::is_ascii_digit).collect();
-            let remedy = match digits.is_empty() || in_braces {
+            let remedy = match digits.is_empty() || digits == name || in_braces {
                 true => "groups are counted from `$1`; named ones are written `(?<name>…)`".to_owned(),
                 false => format!("write `$${{{digits}}}` to end the number there"),
             };

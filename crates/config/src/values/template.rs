@@ -58,7 +58,7 @@ fn place<'a>(brace: &str, rest: &'a str) -> Result<(Piece, &'a str), Problem> {
         Some(near) => format!("did you mean `{{{near}}}`?"),
         None => {
             let all: Vec<String> = names.map(|name| format!("`{{{name}}}`")).collect();
-            format!("there is {}; `{{{{` stands for a brace", all.join(", "))
+            format!("choose from {}; `{{{{` stands for a brace", all.join(", "))
         }
     };
     Err(Problem::value(format!("`{{{name}}}` is not known")).remedy(remedy))
@@ -82,6 +82,6 @@ mod tests {
         assert_eq!(remedy("{hots}"), "did you mean `{host}`?");
         assert_eq!(remedy("a}b"), "write `}}` for the brace itself");
         assert_eq!(remedy("a{b"), "write `{{` for the brace itself");
-        assert!(remedy("{}").starts_with("there is"));
+        assert!(remedy("{}").starts_with("choose from"));
     }
 }

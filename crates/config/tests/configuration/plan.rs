@@ -5,13 +5,15 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use config::source::Memory;
-use config::{Outcome, Severity, load, render};
+use config::{Severity, load};
 use policy::plan::*;
 
-/// The contract's example, without what is not built yet.
-const EXAMPLE: &str = include_str!("example.toml");
+use super::{outcome_of, plan_in, plan_of, told};
 
-fn sources() -> Memory {
+/// The contract's example and more, without what is not built yet.
+pub(super) const EXAMPLE: &str = include_str!("example.toml");
+
+pub(super) fn sources() -> Memory {
     Memory::new()
         .file("evenkeel.toml", EXAMPLE)
         .file("conf.d/shop.toml", "[pool.beta]\nbackends = [\"10.0.2.1:80\", \"unix:/run/beta.sock\"]\n")
@@ -21,35 +23,18 @@ fn sources() -> Memory {
         .variable("PORT", "8081")
 }
 
-fn outcome_of(text: &str) -> Outcome {
-    load(Path::new("evenkeel.toml"), &Memory::new().file("evenkeel.toml", text))
-}
-
-fn told(outcome: &Outcome) -> String {
-    outcome.diagnostics.iter().map(|one| render(one, &outcome.files)).collect::<Vec<_>>().join("\n")
-}
-
-fn plan_of(text: &str) -> Plan {
-    let mut outcome = outcome_of(text);
-    let told = told(&outcome);
-    outcome.plan.take().unwrap_or_else(|| panic!("no plan:\n{told}"))
-}
-
-fn example() -> (Plan, Outcome) {
-    let mut outcome = load(Path::new("evenkeel.toml"), &sources());
-    let told = told(&outcome);
-    (outcome.plan.take().unwrap_or_else(|| panic!("no plan:\n{told}")), outcome)
+fn example() -> Plan {
+    plan_in(load(Path::new("evenkeel.toml"), &sources()))
 }
 
 #[test]
 fn the_example_has_neither_errors_nor_warnings() {
-    let (_, outcome) = example();
-    assert_eq!(told(&outcome), "");
+    assert_eq!(told(&load(Path::new("evenkeel.toml"), &sources())), "");
 }
 
 #[test]
 fn the_example_becomes_its_plan() {
-    let (plan, _) = example();
+    let plan = example();
     assert_eq!(plan.generation, 1);
     assert_eq!(plan.workers, 0);
     assert_eq!(plan.admin.bind, ["127.0.0.1:9900".parse::<SocketAddr>().unwrap()]);
@@ -69,7 +54,7 @@ fn the_example_becomes_its_plan() {
 
 #[test]
 fn listeners_have_both_families_access_lists_and_timeouts() {
-    let (plan, _) = example();
+    let plan = example();
     let web = &plan.listeners[0];
     assert_eq!(web.binds[0], Bind::Tcp { addr: "[::]:80".parse().unwrap(), v6_only: false });
     assert_eq!(web.binds[1], Bind::Tcp { addr: "127.0.0.1:8081".parse().unwrap(), v6_only: false });
@@ -87,7 +72,7 @@ fn listeners_have_both_families_access_lists_and_timeouts() {
 
 #[test]
 fn routes_keep_their_order_and_default_pools_come_last() {
-    let (plan, _) = example();
+    let plan = example();
     let names: Vec<&str> = plan.routes.iter().map(|route| route.name.as_str()).collect();
     insta::assert_debug_snapshot!(names, @r#"
     [
@@ -108,7 +93,7 @@ fn routes_keep_their_order_and_default_pools_come_last() {
 
 #[test]
 fn a_route_matches_each_of_its_hosts_and_paths() {
-    let (plan, _) = example();
+    let plan = example();
     let route = &plan.routes[0];
     assert_eq!(route.matches.len(), 2);
     let found = &route.matches[1];
@@ -126,7 +111,7 @@ fn a_route_matches_each_of_its_hosts_and_paths() {
 
 #[test]
 fn a_route_is_stronger_than_its_pool() {
-    let (plan, _) = example();
+    let plan = example();
     let Action::Pool(target) = &plan.routes[0].action else { panic!() };
     assert_eq!(plan.pool(target.pool).name, "beta");
     assert_eq!(target.timeouts.first_byte, Some(Duration::from_secs(300)));
@@ -144,7 +129,7 @@ fn a_route_is_stronger_than_its_pool() {
 
 #[test]
 fn actions() {
-    let (plan, _) = example();
+    let plan = example();
     let Action::Redirect(redirect) = &plan.routes[1].action else { panic!() };
     assert_eq!(redirect.status, 302);
     assert_eq!(redirect.to.0, [Piece::Text("https://new.example".to_owned()), Piece::Rest, Piece::Query]);
@@ -163,7 +148,7 @@ fn actions() {
 
 #[test]
 fn pools_have_backends_checks_and_terms() {
-    let (plan, _) = example();
+    let plan = example();
     let app = &plan.pools[0];
     assert_eq!(app.policy, PolicyKind::LeastRequests);
     assert_eq!(app.backends[0].name, "10.0.0.11:8080");

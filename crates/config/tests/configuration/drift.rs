@@ -9,7 +9,7 @@ fn assert_current(name: &str, text: &str) {
         std::fs::write(&path, text).unwrap();
     }
     let committed = std::fs::read_to_string(&path).unwrap_or_default();
-    assert!(committed == text, "docs/{name} is not current; run: UPDATE=1 cargo test -p config --test drift");
+    assert!(committed == text, "docs/{name} is not current; run: UPDATE=1 cargo test -p config drift");
 }
 
 #[test]
