@@ -236,7 +236,8 @@ pub struct Request {
     pub query: Span,
     /// Whether there was a `?`.
     pub has_query: bool,
-    /// The normalised path when it differs from `path`; empty otherwise. See [`Request::path`].
+    /// The normalised path when it differs from `path`; empty otherwise. See [`Request::path`]. It is `*` for OPTIONS with
+    /// an absolute-form target that has neither path nor query (RFC 9112, section 3.2.4).
     pub normal_path: Vec<u8>,
     /// The version that the client speaks.
     pub version: Version,
@@ -318,4 +319,48 @@ impl Answer {
 
 fn find<'a>(fields: &[Field], buf: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
     fields.iter().find(|f| f.name.of(buf).eq_ignore_ascii_case(name)).map(|f| f.value.of(buf))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn special_names_are_known_in_any_case_and_others_are_not() {
+        let table = [
+            ("host", Name::Host),
+            ("connection", Name::Connection),
+            ("keep-alive", Name::KeepAlive),
+            ("proxy-connection", Name::ProxyConnection),
+            ("proxy-authenticate", Name::ProxyAuth),
+            ("proxy-authorization", Name::ProxyAuth),
+            ("te", Name::Te),
+            ("trailer", Name::Trailer),
+            ("transfer-encoding", Name::TransferEncoding),
+            ("upgrade", Name::Upgrade),
+            ("http2-settings", Name::Http2Settings),
+            ("content-length", Name::ContentLength),
+            ("expect", Name::Expect),
+            ("via", Name::Via),
+            ("forwarded", Name::Forwarded),
+            ("x-forwarded-for", Name::XForwardedFor),
+            ("x-forwarded-proto", Name::XForwardedProto),
+            ("x-forwarded-host", Name::XForwardedHost),
+            ("x-forwarded-port", Name::XForwardedPort),
+            ("x-request-id", Name::XRequestId),
+            ("cookie", Name::Cookie),
+            ("max-forwards", Name::MaxForwards),
+        ];
+        for (name, known) in table {
+            assert_eq!(Name::of(name.as_bytes()), known);
+            assert_eq!(Name::of(name.to_uppercase().as_bytes()), known);
+            for at in 0..name.len() {
+                let mut other = name.as_bytes().to_vec();
+                other[at] = b'_';
+                assert_eq!(Name::of(&other), Name::Other, "{name} at {at}");
+            }
+            assert_eq!(Name::of(format!("{name}x").as_bytes()), Name::Other);
+        }
+        assert_eq!(Name::of(b""), Name::Other);
+    }
 }
