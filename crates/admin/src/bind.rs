@@ -106,6 +106,10 @@ fn bind_tcp(address: SocketAddr) -> io::Result<TcpListener> {
 }
 
 fn bind_unix(path: &Path) -> io::Result<(UnixListener, SocketFile)> {
+    if let Some(folder) = path.parent() {
+        // Only the last folder, as /run/evenkeel; an error shows when the socket is made.
+        let _ = std::fs::create_dir(folder);
+    }
     remove_dead_socket(path)?;
     let socket = Socket::new(Domain::UNIX, Type::STREAM.nonblocking(), None)?;
     socket.bind(&SockAddr::unix(path)?)?;
@@ -195,13 +199,22 @@ mod tests {
     }
 
     #[test]
-    fn file_in_the_way_and_missing_folder_are_no_errors() {
+    fn last_folder_is_made() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("evenkeel/admin.sock");
+        let bound = bind(&admin(&[], Some(path.clone()))).unwrap();
+        assert_eq!(bound.socket_problem(), None);
+        assert!(path.exists());
+    }
+
+    #[test]
+    fn file_in_the_way_and_missing_folders_are_no_errors() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("admin.sock");
         std::fs::write(&path, "precious").unwrap();
         assert!(bind(&admin(&[], Some(path.clone()))).unwrap().socket_problem().is_some());
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "precious");
-        assert!(bind(&admin(&[], Some(folder.path().join("no/admin.sock")))).unwrap().socket_problem().is_some());
+        assert!(bind(&admin(&[], Some(folder.path().join("no/such/admin.sock")))).unwrap().socket_problem().is_some());
     }
 
     #[test]

@@ -71,7 +71,7 @@ impl Bound {
     pub fn serve(self, handle: Handle) -> io::Result<Server> {
         let addresses = self.addresses();
         if let Some(problem) = self.socket_problem() {
-            tracing::warn!("{problem}; the admin interface is served without it");
+            tracing::info!("{problem}; the admin interface is served without it");
         }
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let gate = Gate { token: self.token.clone(), bound: self.tcp_addresses().collect() };
@@ -80,7 +80,7 @@ impl Bound {
         let thread =
             std::thread::Builder::new().name("admin".to_owned()).spawn(move || run(&runtime, self, router, stopped))?;
         for address in &addresses {
-            tracing::info!(address, "admin interface on {address}");
+            tracing::info!("admin interface on {address}");
         }
         Ok(Server { addresses, stop: Some(stop), thread: Some(thread) })
     }

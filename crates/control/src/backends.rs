@@ -232,9 +232,9 @@ fn tell(event: &Event) {
     let Event { pool, backend, reason, .. } = event;
     let (from, to) = (event.from.name(), event.to.name());
     if event.to == State::Down {
-        tracing::warn!(pool, backend, from, to, reason, "backend {pool}/{backend} is {to}: {reason}");
+        tracing::warn!(pool, backend, from, to, reason, "backend is down");
     } else {
-        tracing::info!(pool, backend, from, to, reason, "backend {pool}/{backend} is {to}: {reason}");
+        tracing::info!(pool, backend, from, to, reason, "backend is {to}");
     }
 }
 

@@ -90,11 +90,13 @@ pub(crate) fn sentence(line: &str) -> String {
         Some(other) => other.to_string(),
         None => "-".to_owned(),
     };
+    let why = match fields.get("cause") {
+        Some(_) => format!("{}: {}", text("cause"), text("detail")),
+        None => "answer of the backend".to_owned(),
+    };
     format!(
-        "{} {}: {} ({} {}{}, pool {}, backend {}, attempts {}, request {})",
+        "{} {why} ({} {}{}, pool {}, backend {}, attempts {}, request {})",
         text("status"),
-        text("cause"),
-        text("detail"),
         text("method"),
         text("host"),
         text("path"),
@@ -120,7 +122,7 @@ mod tests {
     #[test]
     fn sentence_of_something_else_is_itself() {
         assert_eq!(sentence("no json\n"), "no json");
-        assert!(sentence(r#"{"status":404}"#).starts_with("404 -: -"));
+        assert!(sentence(r#"{"status":503}"#).starts_with("503 answer of the backend (- --, pool -"));
     }
 
     #[test]

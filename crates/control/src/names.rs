@@ -63,7 +63,11 @@ async fn look_up(name: &Name) -> Result<Vec<SocketAddr>, String> {
     let lookup = tokio::net::lookup_host((name.host.as_str(), name.port));
     match tokio::time::timeout(TIMEOUT, lookup).await {
         Err(_) => Err(format!("{}: no answer from the name server within {} s", name.host, TIMEOUT.as_secs())),
-        Ok(Err(error)) => Err(format!("{}: {error}", name.host)),
+        Ok(Err(error)) => {
+            let words = error.to_string();
+            let why = words.strip_prefix("failed to lookup address information: ").unwrap_or(&words);
+            Err(format!("{}: {why}", name.host))
+        }
         Ok(Ok(found)) => {
             let mut addresses: Vec<SocketAddr> = Vec::new();
             for address in found {

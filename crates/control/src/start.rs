@@ -80,7 +80,7 @@ impl Control {
 impl Handle {
     fn tell_addresses(&self) {
         for (name, address) in self.addresses() {
-            tracing::info!(listener = name, address, "listening on {address} (listener {name})");
+            tracing::info!(listener = name, "listening on {address}");
         }
     }
 }

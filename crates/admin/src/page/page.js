@@ -91,10 +91,8 @@ function summary(status) {
 const POOL_COLUMNS = ["Backend", "State", "Why", "Since", "Requests/s", "Active", "Idle", "Requests", "5xx", "Failures", "Retries", "First byte", "Received"];
 
 function backendRow(backend, then, now) {
-  const where = backend.resolved && backend.resolved !== backend.address ? ` → ${backend.resolved}` : "";
-  const address = backend.address === backend.name && !where ? "" : ` (${backend.address}${where})`;
   const mean = backend.first_byte_mean_ms;
-  return row(`${backend.name}${address}`, [
+  const made = row(backend.name, [
     cell(state(backend.state)),
     cell(backend.reason, "why"),
     cell(span((now - backend.since_ms) / 1000), "n"),
@@ -103,9 +101,12 @@ function backendRow(backend, then, now) {
     cell(mean === null ? "–" : `${mean.toFixed(1)} ms`, "n"),
     cell(bytes(backend.received_bytes), "n"),
   ]);
+  const places = [backend.address, backend.resolved].filter((place, i, all) => place && place !== backend.name && all.indexOf(place) === i);
+  if (places.length) made.firstChild.append(element("small", places.join(" → ")));
+  return made;
 }
 
-function poolSection(pool, then, now) {
+function poolSection(pool) {
   const made = document.createElement("section");
   const title = element("h2", pool.name);
   title.append(element("small", `pool, ${pool.policy}`));
@@ -117,11 +118,25 @@ function poolSection(pool, then, now) {
   }
   const table = document.createElement("table");
   table.createTHead().append(head);
-  table.createTBody().append(...pool.backends.map((backend, i) => backendRow(backend, then?.backends[i], now)));
+  table.createTBody();
   const scroll = element("div", "", "scroll");
   scroll.append(table);
   made.append(title, scroll);
   return made;
+}
+
+// Sections stay and only their rows are replaced, so that a scrolled table stays where it is.
+function showPools(status, now) {
+  const names = JSON.stringify(status.pools.map((pool) => [pool.name, pool.policy]));
+  if (at("pools").dataset.names !== names) {
+    at("pools").replaceChildren(...status.pools.map(poolSection));
+    at("pools").dataset.names = names;
+  }
+  for (const [i, pool] of status.pools.entries()) {
+    const then = before?.status.pools[i];
+    const rows = pool.backends.map((backend, j) => backendRow(backend, then?.backends[j], now));
+    at("pools").children[i].querySelector("tbody").replaceChildren(...rows);
+  }
 }
 
 function listenerRow(listener, then) {
@@ -144,6 +159,8 @@ function errorRow(line) {
 }
 
 function show(status, errors) {
+  // Somebody is copying text.
+  if (!getSelection().isCollapsed) return;
   const { process } = status;
   const now = process.started_ms + process.uptime_s * 1000;
   at("process").replaceChildren(
@@ -151,7 +168,7 @@ function show(status, errors) {
     ` version ${process.version}, up ${span(process.uptime_s)}, ${process.workers} worker${process.workers === 1 ? "" : "s"}, plan ${process.generation}`,
   );
   at("summary").replaceChildren(...summary(status));
-  at("pools").replaceChildren(...status.pools.map((pool, i) => poolSection(pool, before?.status.pools[i], now)));
+  showPools(status, now);
   at("listeners").replaceChildren(...status.listeners.map((listener, i) => listenerRow(listener, before?.status.listeners[i])));
   at("errors").replaceChildren(...errors.reverse().map(errorRow));
   at("no-errors").hidden = errors.length > 0;

@@ -261,3 +261,7 @@ impl Named {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "post_tests.rs"]
+mod tests;
