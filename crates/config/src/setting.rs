@@ -1,5 +1,7 @@
 //! What is in force: every value with where it comes from, for `evenkeel config`.
 
+use std::collections::BTreeMap;
+
 use crate::files::{At, Files};
 use crate::interpolate::Origin;
 
@@ -20,6 +22,19 @@ pub(crate) fn source_of(origin: &Origin, at: At, files: &Files) -> String {
         Origin::Written => files.reference(at),
         Origin::Environment(name) => format!("environment {name}"),
         Origin::Default => "default".to_owned(),
+    }
+}
+
+/// Puts settings that were found late behind the key that they belong to.
+pub(crate) fn insert_behind(settings: &mut Vec<Setting>, mut late: BTreeMap<String, Vec<Setting>>) {
+    if late.is_empty() {
+        return;
+    }
+    let early = std::mem::take(settings);
+    for setting in early {
+        let behind = late.remove(&setting.key);
+        settings.push(setting);
+        settings.extend(behind.into_iter().flatten());
     }
 }
 

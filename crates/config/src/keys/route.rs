@@ -69,7 +69,7 @@ pub(super) static ROUTE: Section = Section {
         key(
             "split",
             Kind::Choice { now: &["request", "client"], later: &[("sticky", "the nearest is `client`")] },
-            Default::Is("\"request\""),
+            Default::Unset("`\"request\"`"),
             "For `pools`: each request is thrown anew, or a client address stays where it is.",
             "\"client\"",
         ),
@@ -227,7 +227,7 @@ const FIELD_RULES: [super::Key; 3] = [
     key(
         "remove",
         Kind::OneOrMore(&Kind::Text(Form::Field)),
-        Default::Is("[]"),
+        NONE,
         "Removes all fields of these names.",
         "[\"server\"]",
     ),

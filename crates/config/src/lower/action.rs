@@ -93,8 +93,8 @@ fn split(context: &mut Context<'_>, known: &Known<'_>, route: &Table) -> Option<
         context.error(route.place("pools"), problem);
         return None;
     }
-    let by = match route.words("split")?.text {
-        "client" => SplitBy::Client,
+    let by = match route.words("split").map(|words| words.text) {
+        Some("client") => SplitBy::Client,
         _ => SplitBy::Request,
     };
     (!arms.is_empty()).then_some(Action::Split { by, arms })

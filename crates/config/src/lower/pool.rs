@@ -8,6 +8,8 @@ use super::health;
 use crate::context::Context;
 use crate::diagnostic::{Problem, code};
 use crate::files::At;
+use crate::keys;
+use crate::setting;
 use crate::table::{Item, Member, Table, Words};
 use crate::values::{address, host, name};
 use crate::warn::facts::{Facts, PoolFacts};
@@ -15,6 +17,7 @@ use crate::warn::facts::{Facts, PoolFacts};
 /// Every pool that can be made.
 pub(super) fn all(context: &mut Context<'_>, root: &Table, facts: &mut Facts) -> Vec<Pool> {
     let mut pools = Vec::new();
+    let mut of_health = BTreeMap::new();
     for member in root.members("pool") {
         let Some(table) = member.item.table() else { continue };
         let (backends, places) = backends(context, table);
@@ -24,8 +27,11 @@ pub(super) fn all(context: &mut Context<'_>, root: &Table, facts: &mut Facts) ->
             probe_timeout: table.table("health").map_or(table.place("health"), |health| health.place("timeout")),
             backends: places,
         });
+        let mark = context.settings.len();
         pools.extend(one(context, member, table, backends));
+        of_health.insert(keys::joined(&table.name, "health"), context.settings.split_off(mark));
     }
+    setting::insert_behind(&mut context.settings, of_health);
     pools
 }
 

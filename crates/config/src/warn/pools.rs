@@ -1,5 +1,6 @@
 //! Mistakes of pools.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
 use policy::plan::{Action, Address, Backend, Bind, Plan, Pool, PoolId, ProbeKind, Wanted};
@@ -9,6 +10,7 @@ use super::{HEALTH_INTERVAL, HEALTH_OFF, LOOP, NO_READY_BACKEND, ONE_BACKEND, TC
 
 pub(super) fn judge(warnings: &mut Warnings<'_, '_>, plan: &Plan, facts: &Facts) {
     let binds: Vec<&Bind> = plan.listeners.iter().flat_map(|listener| &listener.binds).collect();
+    let used = used(plan);
     for (index, (pool, facts)) in plan.pools.iter().zip(&facts.pools).enumerate() {
         backends(warnings, pool, facts);
         health(warnings, pool, facts);
@@ -19,7 +21,7 @@ pub(super) fn judge(warnings: &mut Warnings<'_, '_>, plan: &Plan, facts: &Facts)
                 warnings.add(LOOP, *at, message, "name the address of the server itself");
             }
         }
-        if !is_used(plan, index) {
+        if !u32::try_from(index).is_ok_and(|index| used.contains(&PoolId(index))) {
             let message = format!("nothing leads to pool `{}`", pool.name);
             warnings.add(UNUSED_POOL, facts.at, message, "name it in a route or as a listener's `pool`, or remove it");
         }
@@ -64,13 +66,14 @@ fn health(warnings: &mut Warnings<'_, '_>, pool: &Pool, facts: &PoolFacts) {
     }
 }
 
-fn is_used(plan: &Plan, index: usize) -> bool {
-    let is_it = |id: PoolId| usize::try_from(id.0) == Ok(index);
-    plan.routes.iter().any(|route| match &route.action {
-        Action::Pool(target) => is_it(target.pool),
-        Action::Split { arms, .. } => arms.iter().any(|(_, target)| is_it(target.pool)),
-        Action::Answer(_) | Action::Redirect(_) => false,
-    })
+/// The pools that something leads to.
+fn used(plan: &Plan) -> BTreeSet<PoolId> {
+    let targets = plan.routes.iter().flat_map(|route| match &route.action {
+        Action::Pool(target) => vec![target.pool],
+        Action::Split { arms, .. } => arms.iter().map(|(_, target)| target.pool).collect(),
+        Action::Answer(_) | Action::Redirect(_) => Vec::new(),
+    });
+    targets.collect()
 }
 
 /// Whether a connection to a backend arrives at this listener of ours.

@@ -9,6 +9,8 @@ mod includes;
 mod interpolation;
 mod mutations;
 mod plan;
+mod scale;
+mod shadows;
 mod warnings;
 
 use std::path::Path;

@@ -75,7 +75,7 @@ const SHARDS: &[&str] = &[
 ];
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 120, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn a_broken_example(cuts in prop::collection::vec((any::<prop::sample::Index>(), 0_usize..12, prop::sample::select(SHARDS)), 1..6)) {
