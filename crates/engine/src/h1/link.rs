@@ -63,7 +63,6 @@ pub(crate) struct Link<'w> {
     pub(crate) stream: Stream,
     pub(crate) mem: Leases<'w>,
     head_pinned: bool,
-    body_size: Size,
     reading: Reading,
     available: usize,
     left_to_limit: Option<u64>,
@@ -81,7 +80,6 @@ impl<'w> Link<'w> {
             stream,
             mem: Leases { buffers, inbox: Inbox::default(), held: Inbox::default(), out: buffers.lease_out() },
             head_pinned: false,
-            body_size: Size::Bulk,
             reading: Reading::Done,
             available: 0,
             left_to_limit: None,
@@ -203,30 +201,34 @@ impl<'w> Link<'w> {
 
     /// Makes room for more input behind what is unread, without touching a pinned head.
     fn make_room(&mut self) {
-        let nothing_unread = !self.has_input();
-        if !self.head_pinned {
-            if nothing_unread {
-                (self.mem.inbox.start, self.mem.inbox.end) = (0, 0);
-            } else if self.mem.inbox.is_full() {
-                self.mem.inbox.compact();
+        let in_use = self.head_pinned && !self.mem.held.is_leased();
+        if in_use {
+            if self.mem.inbox.is_leased() && self.mem.inbox.is_full() {
+                self.move_on();
             }
-        } else if self.mem.inbox.is_leased() && self.mem.inbox.is_full() && !self.mem.held.is_leased() {
-            let mut fresh = self.mem.buffers.lease(self.body_size);
-            let unread = self.mem.inbox.unread().len();
-            fresh.room()[..unread].copy_from_slice(self.mem.inbox.unread());
-            fresh.end = unread;
-            self.mem.held = std::mem::replace(&mut self.mem.inbox, fresh);
-        } else if self.mem.held.is_leased() && nothing_unread {
-            (self.mem.inbox.start, self.mem.inbox.end) = (0, 0);
-        } else if self.mem.held.is_leased() && self.mem.inbox.is_full() {
+        } else if !self.has_input() {
+            let was_filled = self.mem.inbox.is_full();
+            self.forget_input();
+            if was_filled {
+                self.mem.buffers.widen(&mut self.mem.inbox);
+            }
+        } else if self.mem.inbox.is_full() {
             self.mem.inbox.compact();
         }
     }
 
+    /// Keeps the buffer with the head aside and goes on in a fresh one.
+    fn move_on(&mut self) {
+        let mut fresh = self.mem.buffers.lease(Size::Bulk);
+        let unread = self.mem.inbox.unread();
+        fresh.room()[..unread.len()].copy_from_slice(unread);
+        fresh.end = unread.len();
+        self.mem.held = std::mem::replace(&mut self.mem.inbox, fresh);
+    }
+
     fn poll_fill_more(&mut self, cx: &mut Context<'_>) -> Poll<Result<usize, Cut>> {
         self.make_room();
-        let size = self.body_size;
-        let n = ready!(self.poll_read_more(cx, size)).map_err(|_| Cut::Broken)?;
+        let n = ready!(self.poll_read_more(cx, Size::Bulk)).map_err(|_| Cut::Broken)?;
         if n == 0 && !matches!(self.reading, Reading::UntilClose) {
             return Poll::Ready(Err(Cut::Early));
         }
