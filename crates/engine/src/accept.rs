@@ -3,9 +3,9 @@
 //! Owns the accept loops. When descriptors run out it pauses instead of spinning; when the kernel has given this worker
 //! far more connections than the others have, it hands new ones on.
 
+use std::future::{Future, poll_fn};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
@@ -92,7 +92,12 @@ async fn accept_unix(worker: &Rc<Worker>, id: ListenerId, socket: &UnixListener)
 }
 
 /// Once stopping, the kernel's queue is served to its end, and only then the socket closes.
-fn or_stop<T>(worker: &Worker, stop: Pin<&mut Notified<'_>>, cx: &mut Context<'_>, accepted: Poll<io::Result<T>>) -> Poll<Option<io::Result<T>>> {
+fn or_stop<T>(
+    worker: &Worker,
+    stop: Pin<&mut Notified<'_>>,
+    cx: &mut Context<'_>,
+    accepted: Poll<io::Result<T>>,
+) -> Poll<Option<io::Result<T>>> {
     match accepted {
         Poll::Ready(accepted) => Poll::Ready(Some(accepted)),
         Poll::Pending if worker.stopping.get() => Poll::Ready(None),

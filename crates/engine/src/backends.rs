@@ -221,7 +221,8 @@ async fn connect_tcp(address: SocketAddr) -> io::Result<Stream> {
 
 impl From<io::Error> for ConnectError {
     fn from(error: io::Error) -> Self {
-        const OURS: [i32; 6] = [libc::EADDRNOTAVAIL, libc::EMFILE, libc::ENFILE, libc::ENOBUFS, libc::ENOMEM, libc::EAGAIN];
+        const OURS: [i32; 6] =
+            [libc::EADDRNOTAVAIL, libc::EMFILE, libc::ENFILE, libc::ENOBUFS, libc::ENOMEM, libc::EAGAIN];
         if error.raw_os_error().is_some_and(|code| OURS.contains(&code)) { Self::Local } else { Self::Failed }
     }
 }

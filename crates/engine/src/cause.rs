@@ -89,7 +89,9 @@ impl Cause {
     /// The error type of `Proxy-Status` (RFC 9209, section 2.3).
     pub(crate) fn proxy_error(self) -> &'static str {
         match self {
-            Self::BadRequest { .. } | Self::HeaderTimeout | Self::BodyTimeout | Self::BodyTooLarge => "http_request_error",
+            Self::BadRequest { .. } | Self::HeaderTimeout | Self::BodyTimeout | Self::BodyTooLarge => {
+                "http_request_error"
+            }
             Self::NoRoute => "destination_not_found",
             Self::NoBackend | Self::BackendDown => "destination_unavailable",
             Self::ConnectFailed => "connection_refused",

@@ -17,6 +17,8 @@ mod report;
 mod seam;
 mod shared;
 mod stream;
+#[cfg(test)]
+mod testing;
 mod timers;
 mod worker;
 

@@ -162,7 +162,12 @@ pub(crate) enum Side {
 }
 
 /// Moves a body on as far as both sides allow. Ready when it has ended and all is sent.
-pub(crate) fn poll_pump<A: Source, B: Sink>(cx: &mut Context<'_>, from: &mut A, to: &mut B, progress: &mut Progress) -> Poll<Result<(), PumpError>> {
+pub(crate) fn poll_pump<A: Source, B: Sink>(
+    cx: &mut Context<'_>,
+    from: &mut A,
+    to: &mut B,
+    progress: &mut Progress,
+) -> Poll<Result<(), PumpError>> {
     loop {
         if from.data().is_empty() {
             progress.waits_for = Side::Source;
@@ -184,7 +189,11 @@ pub(crate) fn poll_pump<A: Source, B: Sink>(cx: &mut Context<'_>, from: &mut A, 
 }
 
 /// What came so far must not wait for what comes later.
-fn poll_flush_meanwhile<B: Sink>(cx: &mut Context<'_>, to: &mut B, progress: &mut Progress) -> Poll<Result<(), PumpError>> {
+fn poll_flush_meanwhile<B: Sink>(
+    cx: &mut Context<'_>,
+    to: &mut B,
+    progress: &mut Progress,
+) -> Poll<Result<(), PumpError>> {
     match to.poll_flush(cx) {
         Poll::Ready(Err(error)) => Poll::Ready(Err(PumpError::Sink(error))),
         Poll::Ready(Ok(())) => Poll::Pending,

@@ -157,7 +157,6 @@ impl Timers {
 
 impl Timer {
     /// Sets the deadline so long after `now`; `None` clears it.
-    #[expect(clippy::cast_possible_truncation, reason = "bounded by LONGEST_MS")]
     pub(crate) fn set(&self, now: Instant, wait: Option<Duration>) {
         let Some(wait) = wait else { return self.clear() };
         let due = self.timers.millis(now).wrapping_add(wait.as_millis().min(LONGEST_MS) as Millis);

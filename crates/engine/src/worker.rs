@@ -139,12 +139,12 @@ fn doors(groups: Vec<Group>, workers: usize) -> Vec<Vec<accept::Door>> {
 }
 
 /// What a worker's thread begins with.
-struct Seed {
-    id: usize,
-    plan: Arc<Plan>,
-    shared: Arc<Shared>,
-    peers: Vec<UnboundedSender<Command>>,
-    reports: Reports,
+pub(crate) struct Seed {
+    pub(crate) id: usize,
+    pub(crate) plan: Arc<Plan>,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) peers: Vec<UnboundedSender<Command>>,
+    pub(crate) reports: Reports,
 }
 
 impl Seed {
@@ -156,7 +156,6 @@ impl Seed {
         }
     }
 }
-
 
 /// Heads kept for reuse.
 pub(crate) struct Spare<T>(RefCell<Vec<Box<T>>>);
@@ -202,13 +201,10 @@ pub(crate) struct Worker {
 }
 
 impl Worker {
-    fn new(seed: Seed) -> Rc<Self> {
+    pub(crate) fn new(seed: Seed) -> Rc<Self> {
         let limits = &seed.plan.limits;
-        let head_limits = Limits {
-            head_bytes: limits.header_bytes,
-            fields: limits.header_fields,
-            target_bytes: limits.target_bytes,
-        };
+        let head_limits =
+            Limits { head_bytes: limits.header_bytes, fields: limits.header_fields, target_bytes: limits.target_bytes };
         let random = RandomState::new().hash_one(seed.id);
         let head_bytes = HEAD_BYTES.max(limits.header_bytes);
         Rc::new(Self {
@@ -257,7 +253,11 @@ impl Worker {
     }
 
     /// Waits for the acceptors, which empty the kernel's queues first, and then for the last connection.
-    async fn finished(self: &Rc<Self>, accepting: Vec<tokio::task::JoinHandle<()>>, mut commands: UnboundedReceiver<Command>) {
+    async fn finished(
+        self: &Rc<Self>,
+        accepting: Vec<tokio::task::JoinHandle<()>>,
+        mut commands: UnboundedReceiver<Command>,
+    ) {
         for acceptor in accepting {
             let _ = acceptor.await;
         }
@@ -330,7 +330,9 @@ impl Worker {
     pub(crate) fn accept_failed(&self, error: &io::Error) {
         let now = self.now_ms(Instant::now());
         if now.saturating_sub(self.complained_ms.replace(now)) > COMPLAINT_MS || now < COMPLAINT_MS {
-            tracing::warn!("cannot accept connections: {error}; raise the descriptor limit (LimitNOFILE=) or lower limits.connections");
+            tracing::warn!(
+                "cannot accept connections: {error}; raise the descriptor limit (LimitNOFILE=) or lower limits.connections"
+            );
         }
     }
 

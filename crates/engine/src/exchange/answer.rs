@@ -22,7 +22,12 @@ const OWN_ANSWER_WAIT: Duration = Duration::from_secs(30);
 const DRAINED_BYTES: usize = 64 * 1024;
 
 /// Does what a route answers by itself.
-pub(super) async fn act<D: Downstream>(worker: &Worker, down: &mut D, facts: &mut Facts, action: &Action) -> Result<(), Cause> {
+pub(super) async fn act<D: Downstream>(
+    worker: &Worker,
+    down: &mut D,
+    facts: &mut Facts,
+    action: &Action,
+) -> Result<(), Cause> {
     match action {
         Action::Answer(fixed) => send_fixed(worker, down, facts, fixed).await,
         Action::Redirect(redirect) => send_redirect(worker, down, facts, redirect).await,
@@ -30,17 +35,28 @@ pub(super) async fn act<D: Downstream>(worker: &Worker, down: &mut D, facts: &mu
     }
 }
 
-async fn send_fixed<D: Downstream>(worker: &Worker, down: &mut D, facts: &mut Facts, fixed: &FixedAnswer) -> Result<(), Cause> {
+async fn send_fixed<D: Downstream>(
+    worker: &Worker,
+    down: &mut D,
+    facts: &mut Facts,
+    fixed: &FixedAnswer,
+) -> Result<(), Cause> {
     let fields = fixed.headers.iter().map(|(name, value)| (name.as_str(), Cow::from(value.as_bytes()))).collect();
     let own = OwnAnswer { status: fixed.status, fields, body: &fixed.body, request_done: false };
     send(worker, down, facts, own).await
 }
 
-async fn send_redirect<D: Downstream>(worker: &Worker, down: &mut D, facts: &mut Facts, redirect: &Redirect) -> Result<(), Cause> {
+async fn send_redirect<D: Downstream>(
+    worker: &Worker,
+    down: &mut D,
+    facts: &mut Facts,
+    redirect: &Redirect,
+) -> Result<(), Cause> {
     let mut location = Vec::new();
     let rendered = with_parts(down, facts, |parts| template::render_location(&redirect.to, parts, &mut location));
     rendered.map_err(|_| Cause::BadRewrite)?;
-    let own = OwnAnswer { status: redirect.status, fields: vec![("Location", Cow::from(location))], ..OwnAnswer::default() };
+    let own =
+        OwnAnswer { status: redirect.status, fields: vec![("Location", Cow::from(location))], ..OwnAnswer::default() };
     send(worker, down, facts, own).await
 }
 
@@ -80,10 +96,16 @@ pub(super) async fn fail<D: Downstream>(worker: &Worker, down: &mut D, facts: &m
 
 /// The value of `Proxy-Status` (RFC 9209).
 pub(crate) fn proxy_status(cause: Cause) -> Vec<u8> {
-    format!("{PSEUDONYM}; error={}; details=\"{}: {}\"", cause.proxy_error(), cause.code(), cause.sentence()).into_bytes()
+    format!("{PSEUDONYM}; error={}; details=\"{}: {}\"", cause.proxy_error(), cause.code(), cause.sentence())
+        .into_bytes()
 }
 
-async fn send<D: Downstream>(worker: &Worker, down: &mut D, facts: &mut Facts, mut own: OwnAnswer<'_>) -> Result<(), Cause> {
+async fn send<D: Downstream>(
+    worker: &Worker,
+    down: &mut D,
+    facts: &mut Facts,
+    mut own: OwnAnswer<'_>,
+) -> Result<(), Cause> {
     own.request_done = poll_fn(|cx| Poll::Ready(drain(cx, down))).await;
     facts.status = own.status;
     facts.answer_begun = true;

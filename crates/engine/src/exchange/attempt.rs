@@ -37,7 +37,11 @@ pub(super) struct Tools<'a> {
 }
 
 /// Gets a connection, idle or new. The flag says whether it was used before.
-pub(super) async fn connection<D: Downstream>(tools: &Tools<'_>, down: &D, attempt: &Attempt) -> Result<(Stream, bool), Failed> {
+pub(super) async fn connection<D: Downstream>(
+    tools: &Tools<'_>,
+    down: &D,
+    attempt: &Attempt,
+) -> Result<(Stream, bool), Failed> {
     while let Some(stream) = attempt.reuse() {
         // What cannot be repeated must not meet a connection that the backend has just closed.
         if tools.idempotent || !stream.is_stale() {
@@ -178,7 +182,12 @@ impl Wait<'_> {
 }
 
 /// Moves the request body on. A backend that stops reading may still answer, so its error is kept, not returned.
-pub(super) fn poll_request<D: Downstream>(cx: &mut Context<'_>, down: &mut D, feed: &mut Feed, link: &mut BackendLink<'_>) -> Result<(), Cause> {
+pub(super) fn poll_request<D: Downstream>(
+    cx: &mut Context<'_>,
+    down: &mut D,
+    feed: &mut Feed,
+    link: &mut BackendLink<'_>,
+) -> Result<(), Cause> {
     let mut progress = feed.progress;
     let pumped = poll_pump(cx, &mut feed.of(down), link, &mut progress);
     feed.progress = progress;

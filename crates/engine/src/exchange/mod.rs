@@ -8,6 +8,8 @@ mod attempt;
 mod facts;
 mod feed;
 mod relay;
+#[cfg(test)]
+mod tests;
 
 use std::rc::Rc;
 use std::time::Instant;
@@ -83,7 +85,13 @@ fn begin<D: Downstream>(worker: &Worker, down: &D, started: Started) -> Facts {
     let peer = down.peer();
     let listener = &worker.plan.listeners[usize::from(peer.listener.0)];
     Facts {
-        times: Times { arrived: started.arrived, started: started.whole, attempted: None, connected: None, first_byte: None },
+        times: Times {
+            arrived: started.arrived,
+            started: started.whole,
+            attempted: None,
+            connected: None,
+            first_byte: None,
+        },
         client: client_ip(request, buf, peer, |ip| listener.trusted_proxies.contains(ip)),
         request_id: RequestId::new(request, buf, peer, &mut worker.rng.borrow_mut()),
         route: None,

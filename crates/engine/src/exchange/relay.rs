@@ -33,7 +33,12 @@ struct Under<'w> {
 }
 
 /// Proxies the exchange to a pool.
-pub(super) async fn proxy<D: Downstream>(worker: &Rc<Worker>, down: &mut D, facts: &mut Facts, target: &Target) -> Result<(), Cause> {
+pub(super) async fn proxy<D: Downstream>(
+    worker: &Rc<Worker>,
+    down: &mut D,
+    facts: &mut Facts,
+    target: &Target,
+) -> Result<(), Cause> {
     let method = down.head().0.method;
     let until = target.timeouts.total.map(|total| facts.times.started + total);
     let tools = Tools { worker, target, until, idempotent: method.is_idempotent(), method };
@@ -102,7 +107,12 @@ fn is_repeatable(tools: &Tools<'_>, facts: &Facts, status: u16) -> bool {
 }
 
 /// Asks whether there is another attempt.
-fn again(tools: &Tools<'_>, feed: &mut Feed, facts: &Facts, (failure, cause, reused): (Failure, Cause, bool)) -> Result<(), Cause> {
+fn again(
+    tools: &Tools<'_>,
+    feed: &mut Feed,
+    facts: &Facts,
+    (failure, cause, reused): (Failure, Cause, bool),
+) -> Result<(), Cause> {
     let attempted = Attempted {
         idempotent: tools.idempotent,
         replayable: feed.is_replayable(),
@@ -168,7 +178,12 @@ fn none() -> Changes<'static> {
 }
 
 /// Encodes the request head for this attempt.
-fn begin_request<D: Downstream>(worker: &Worker, down: &D, facts: &Facts, (pool, link): (PoolId, &mut BackendLink<'_>)) -> Result<(), Cause> {
+fn begin_request<D: Downstream>(
+    worker: &Worker,
+    down: &D,
+    facts: &Facts,
+    (pool, link): (PoolId, &mut BackendLink<'_>),
+) -> Result<(), Cause> {
     let (request, buf) = down.head();
     let plan = worker.plan.pool(pool);
     let route = facts.route.map(|id| worker.plan.route(id));
@@ -240,7 +255,12 @@ fn count_answer(attempt: &Attempt, facts: &mut Facts, status: u16) {
     }
 }
 
-fn begin_answer<D: Downstream>(worker: &Worker, (down, feed): (&mut D, &Feed), facts: &mut Facts, (answer, link): (&Answer, &BackendLink<'_>)) {
+fn begin_answer<D: Downstream>(
+    worker: &Worker,
+    (down, feed): (&mut D, &Feed),
+    facts: &mut Facts,
+    (answer, link): (&Answer, &BackendLink<'_>),
+) {
     let rules = facts.route.map_or(&NO_RULES, |id: RouteId| &worker.plan.route(id).response_headers);
     let lines = super::answer::render_rules(down, facts, rules);
     let changes = Changes { rules, lines: &lines };
@@ -256,7 +276,12 @@ struct Relay<'a> {
 }
 
 impl Relay<'_> {
-    fn poll<D: Downstream>(&mut self, cx: &mut Context<'_>, (down, feed): (&mut D, &mut Feed), link: &mut BackendLink<'_>) -> Poll<Result<(), Cause>> {
+    fn poll<D: Downstream>(
+        &mut self,
+        cx: &mut Context<'_>,
+        (down, feed): (&mut D, &mut Feed),
+        link: &mut BackendLink<'_>,
+    ) -> Poll<Result<(), Cause>> {
         if !feed.done && poll_request(cx, down, feed, link).is_err() {
             feed.done = true;
         }
@@ -299,7 +324,12 @@ impl Relay<'_> {
 }
 
 /// After 101: bytes both ways until both have ended, or silence.
-async fn tunnel<D: Downstream>(tools: &Tools<'_>, down: &mut D, facts: &mut Facts, link: &mut BackendLink<'_>) -> Result<(), Cause> {
+async fn tunnel<D: Downstream>(
+    tools: &Tools<'_>,
+    down: &mut D,
+    facts: &mut Facts,
+    link: &mut BackendLink<'_>,
+) -> Result<(), Cause> {
     let listener = down.peer().listener;
     tools.worker.counters().listeners[usize::from(listener.0)].tunnels.add(1);
     let silence = tools.worker.client_timeouts(down.peer()).tunnel;

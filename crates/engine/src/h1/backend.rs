@@ -59,7 +59,13 @@ impl<'w> BackendLink<'w> {
     }
 
     /// Waits for an answer head (1xx included).
-    pub(crate) fn poll_head(&mut self, cx: &mut Context<'_>, limits: &Limits, method: Method, answer: &mut Answer) -> Poll<Result<(), HeadError>> {
+    pub(crate) fn poll_head(
+        &mut self,
+        cx: &mut Context<'_>,
+        limits: &Limits,
+        method: Method,
+        answer: &mut Answer,
+    ) -> Poll<Result<(), HeadError>> {
         loop {
             if self.link.has_input() {
                 match parse_answer(self.link.head_input(), limits, method, answer) {

@@ -74,7 +74,11 @@ impl Connection {
         worker.counters().listeners[usize::from(peer.listener.0)].open.add(1);
         let timer = worker.timers.timer();
         timer.set(Instant::now(), worker.client_timeouts(&peer).header);
-        Self { worker: Rc::clone(worker), listener: peer.listener, state: State::Idle(Idle { stream, peer, greeting, timer }) }
+        Self {
+            worker: Rc::clone(worker),
+            listener: peer.listener,
+            state: State::Idle(Idle { stream, peer, greeting, timer }),
+        }
     }
 
     /// Whether something has come; false when it is time to close.

@@ -62,7 +62,9 @@ pub(crate) fn put_request(out: &mut Vec<u8>, head: &RequestHead<'_>) {
     out.extend_from_slice(head.host.map_or(request.authority.of(buf), str::as_bytes));
     out.extend_from_slice(b"\r\n");
     let plain = head.changes.rules.is_empty();
-    copy_fields(out, buf, &request.fields, |f| keeps_request_field(head, f) && (plain || !head.changes.drops(f.name.of(buf))));
+    copy_fields(out, buf, &request.fields, |f| {
+        keeps_request_field(head, f) && (plain || !head.changes.drops(f.name.of(buf)))
+    });
     put_connection_request(out, request, buf);
     put_forwarding(out, head);
     out.extend_from_slice(head.changes.lines);

@@ -244,19 +244,21 @@ impl<'w> Link<'w> {
                 self.available = usize::try_from(*left).unwrap_or(usize::MAX).min(unread);
             }
             Reading::UntilClose => self.available = unread,
-            Reading::Chunked(decoder) => match decoder.decode(self.mem.inbox.unread()).map_err(|m| Cut::Malformed(m.why))? {
-                Step::Data { skip, data } => {
-                    self.mem.inbox.start += skip;
-                    self.available = data;
+            Reading::Chunked(decoder) => {
+                match decoder.decode(self.mem.inbox.unread()).map_err(|m| Cut::Malformed(m.why))? {
+                    Step::Data { skip, data } => {
+                        self.mem.inbox.start += skip;
+                        self.available = data;
+                    }
+                    Step::More { used } => self.mem.inbox.start += used,
+                    Step::End { used, trailers } => {
+                        self.keep_trailers(trailers)?;
+                        self.mem.inbox.start += used;
+                        self.reading = Reading::Done;
+                        return Ok(Some(Fill::End));
+                    }
                 }
-                Step::More { used } => self.mem.inbox.start += used,
-                Step::End { used, trailers } => {
-                    self.keep_trailers(trailers)?;
-                    self.mem.inbox.start += used;
-                    self.reading = Reading::Done;
-                    return Ok(Some(Fill::End));
-                }
-            },
+            }
         }
         self.check_limit()?;
         Ok((self.available > 0).then_some(Fill::Data))
@@ -392,7 +394,11 @@ impl Sink for Link<'_> {
             Writing::Chunked(_) => {
                 self.mem.out.extend_from_slice(b"0\r\n");
                 for field in trailers.fields {
-                    wire::h1::encode::put_field(&mut self.mem.out, field.name.of(trailers.buf), field.value.of(trailers.buf));
+                    wire::h1::encode::put_field(
+                        &mut self.mem.out,
+                        field.name.of(trailers.buf),
+                        field.value.of(trailers.buf),
+                    );
                 }
                 self.mem.out.extend_from_slice(b"\r\n");
                 self.writing = Writing::Ended;

@@ -1,0 +1,104 @@
+//! A plan and a worker for unit tests.
+
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use policy::plan::{
+    AccessLog, Action, Address, Admin, Backend, BackendTimeouts, ClientTimeouts, HeaderRules, Limits, Listener,
+    ListenerId, LogTarget, LogWrite, Match, Plan, PolicyKind, Pool, PoolId, Retry, Route, Target, Wanted,
+};
+use policy::route::Router;
+
+use crate::shared::Shared;
+use crate::worker::{Seed, Worker};
+
+const fn seconds(n: u64) -> Option<Duration> {
+    Some(Duration::from_secs(n))
+}
+
+/// One listener, one route for everything, one pool.
+pub(crate) fn plan(backends: &[SocketAddr]) -> Plan {
+    let routes = vec![everything()];
+    Plan {
+        generation: 1,
+        workers: 1,
+        admin: Admin::default(),
+        limits: Limits {
+            connections: 100,
+            header_bytes: 32 * 1024,
+            header_fields: 100,
+            target_bytes: 8192,
+            body_bytes: None,
+        },
+        access_log: AccessLog { write: LogWrite::Off, to: LogTarget::Stdout, one_in: 1 },
+        listeners: vec![listener()],
+        router: Router::compile(&routes),
+        routes,
+        pools: vec![pool(backends)],
+        error_pages: Vec::new(),
+    }
+}
+
+fn everything() -> Route {
+    let retry = Retry {
+        tries: 3,
+        connect: true,
+        reset: true,
+        timeout: true,
+        statuses: vec![502, 503],
+        budget_percent: 20,
+        body_buffer: 64 * 1024,
+    };
+    let timeouts = BackendTimeouts { connect: seconds(2), first_byte: seconds(5), idle: seconds(5), total: None };
+    Route {
+        name: "everything".to_owned(),
+        matches: vec![Match { listeners: vec![ListenerId(0)], ..Match::default() }],
+        action: Action::Pool(Target { pool: PoolId(0), timeouts, retry }),
+        rewrite: None,
+        request_headers: HeaderRules::default(),
+        response_headers: HeaderRules::default(),
+        body_bytes: None,
+    }
+}
+
+fn listener() -> Listener {
+    Listener {
+        name: "web".to_owned(),
+        binds: Vec::new(),
+        access: policy::access::AccessList::default(),
+        proxy_protocol: false,
+        trusted_proxies: policy::access::CidrSet::default(),
+        timeouts: ClientTimeouts { header: seconds(5), body: seconds(5), keep_alive: seconds(5), tunnel: seconds(5) },
+    }
+}
+
+fn pool(backends: &[SocketAddr]) -> Pool {
+    let backend = |addr: &SocketAddr| Backend {
+        name: addr.to_string(),
+        address: Address::Ip(*addr),
+        weight: 1,
+        tier: 0,
+        state: Wanted::Ready,
+    };
+    Pool {
+        name: "app".to_owned(),
+        policy: PolicyKind::RoundRobin,
+        backends: backends.iter().map(backend).collect(),
+        health: None,
+        host: None,
+        send_proxy: None,
+        forwarded: false,
+        idle_connections: 8,
+        idle_timeout: seconds(5),
+    }
+}
+
+/// A worker without thread or sockets, with what it reports.
+pub(crate) fn worker(plan: Plan) -> (Rc<Worker>, tokio::sync::mpsc::Receiver<crate::Report>) {
+    let (reports, received) = tokio::sync::mpsc::channel(100);
+    let shared = Shared::new(&plan, 1);
+    let seed = Seed { id: 0, plan: Arc::new(plan), shared, peers: Vec::new(), reports };
+    (Worker::new(seed), received)
+}
