@@ -23,7 +23,8 @@ use crate::access::{Gate, Peer};
 use crate::api;
 use crate::bind::{Bound, SocketFile};
 
-/// Connections at once; more wait to be accepted.
+/// Connections at once, over all TCP addresses and again on the socket, so that nobody from outside can keep the operator
+/// out; more wait to be accepted.
 const CONNECTIONS: usize = 256;
 /// Bytes of a request head.
 const HEADER_BYTES: usize = 32 << 10;
@@ -109,6 +110,7 @@ fn listen(bound: Bound, router: Router) -> io::Result<Option<SocketFile>> {
         tokio::spawn(accept_tcp(listener, service.clone(), Arc::clone(&turns)));
     }
     let Some((listener, file)) = bound.unix else { return Ok(None) };
+    let turns = Arc::new(Semaphore::new(CONNECTIONS));
     tokio::spawn(accept_unix(UnixListener::from_std(listener)?, service, turns));
     Ok(Some(file))
 }

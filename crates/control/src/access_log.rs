@@ -7,8 +7,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
-use std::thread::JoinHandle;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::time::Duration;
 
 use policy::plan::LogTarget;
@@ -23,9 +22,14 @@ pub(crate) const REPORT_EVERY: Duration = Duration::from_secs(60);
 pub(crate) struct AccessLog {
     queue: SyncSender<Vec<u8>>,
     losses: Arc<Losses>,
-    writer: JoinHandle<()>,
+    /// Ends with the writer.
+    writing: Receiver<Never>,
     target: String,
 }
+
+/// Nothing is ever sent.
+#[derive(Debug)]
+enum Never {}
 
 /// Lines that were not written.
 #[derive(Debug, Default)]
@@ -63,10 +67,12 @@ impl AccessLog {
         let (queue, batches) = sync_channel(QUEUE);
         let losses = Arc::new(Losses::default());
         let counted = Arc::clone(&losses);
-        let writer = std::thread::Builder::new()
-            .name("access-log".to_owned())
-            .spawn(move || write_all(sink, &batches, &counted))?;
-        Ok(Self { queue, losses, writer, target })
+        let (ended, writing) = sync_channel(0);
+        std::thread::Builder::new().name("access-log".to_owned()).spawn(move || {
+            write_all(sink, &batches, &counted);
+            drop(ended);
+        })?;
+        Ok(Self { queue, losses, writing, target })
     }
 
     /// Queues whole lines; never waits.
@@ -86,10 +92,23 @@ impl AccessLog {
         &self.target
     }
 
-    /// Lets the writer end after what is queued. The thread is joined by the caller, who may not want to wait for it.
-    pub(crate) fn close(self) -> JoinHandle<()> {
-        self.writer
+    /// Lets the writer end after what is queued, and waits for it, but not longer than `patience`: a pipe that nobody
+    /// reads must not hold the end of the process up.
+    pub(crate) fn close(self, patience: Duration) -> Closed {
+        drop(self.queue);
+        match self.writing.recv_timeout(patience) {
+            Ok(never) => match never {},
+            Err(RecvTimeoutError::Disconnected) => Closed::Whole,
+            Err(RecvTimeoutError::Timeout) => Closed::Cut,
+        }
     }
+}
+
+/// Whether everything queued was taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Closed {
+    Whole,
+    Cut,
 }
 
 /// Something that takes the log.
@@ -124,6 +143,8 @@ mod tests {
 
     use super::*;
 
+    const PATIENCE: Duration = Duration::from_secs(30);
+
     /// A sink that waits for a word before each write, and fails when told so.
     pub(super) struct Valve {
         turns: Receiver<io::Result<()>>,
@@ -156,7 +177,7 @@ mod tests {
         log.write(b"one\ntwo\n".to_vec());
         log.write(b"three\n".to_vec());
         let losses = Arc::clone(log.losses());
-        log.close().join().unwrap();
+        assert_eq!(log.close(PATIENCE), Closed::Whole);
         assert_eq!(std::fs::read_to_string(path).unwrap(), "old\none\ntwo\nthree\n");
         assert_eq!(losses.total(), 0);
     }
@@ -178,8 +199,16 @@ mod tests {
         // The writer may have taken one batch already.
         assert!((18..=20).contains(&lost), "{lost}");
         drop(turn);
-        log.close().join().unwrap();
+        assert_eq!(log.close(PATIENCE), Closed::Whole);
         assert_eq!(u64::try_from(output.iter().count()).unwrap() * 2 + lost, 2 * 1034);
+    }
+
+    #[test]
+    fn stuck_sink_does_not_hold_the_end_up() {
+        let (log, turn, _output) = valve();
+        log.write(b"stuck\n".to_vec());
+        assert_eq!(log.close(Duration::from_millis(20)), Closed::Cut);
+        drop(turn);
     }
 
     #[test]
@@ -190,7 +219,7 @@ mod tests {
         log.write(b"lost\n".to_vec());
         log.write(b"kept\n".to_vec());
         let losses = Arc::clone(log.losses());
-        log.close().join().unwrap();
+        assert_eq!(log.close(PATIENCE), Closed::Whole);
         assert_eq!(losses.total(), 1);
         assert_eq!(output.recv().unwrap(), b"kept\n");
     }

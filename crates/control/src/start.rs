@@ -1,8 +1,10 @@
 //! Starting: the data plane, the control thread, the first round of probes.
 
 use std::io;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use engine::listen::Group;
 use engine::{Engine, Report, Reports};
@@ -11,7 +13,7 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::sync::Semaphore;
 use tokio::sync::mpsc::{Receiver, channel};
 
-use crate::access_log::AccessLog;
+use crate::access_log::{AccessLog, Closed};
 use crate::backends::Backends;
 use crate::clock::{Clock, dice};
 use crate::descriptors;
@@ -21,6 +23,9 @@ use crate::probe::post::{Desk, PROBES_AT_ONCE, unchecked};
 use crate::probe::roster::Roster;
 use crate::reports::{Clerk, QUEUE};
 use crate::status::{Handle, ProcessRecord};
+
+/// What the access log's target gets at the end to take what is queued.
+const LOG_PATIENCE: Duration = Duration::from_secs(2);
 
 /// The running process behind the front door. Dropping it leaves everything running; see
 /// [`Control::run_until_stopped`].
@@ -111,6 +116,7 @@ impl Plane {
             engine: Arc::clone(&self.engine),
             shared: Arc::clone(&record.shared),
             turns: Semaphore::new(PROBES_AT_ONCE),
+            untried_told_ms: AtomicU64::new(0),
         })
     }
 
@@ -126,9 +132,10 @@ impl Plane {
             }
             clerk.serve(self.reports).await
         });
-        if let Some(log) = log {
-            // An error means that the writer panicked: nothing is left to be written.
-            let _ = log.close().join();
+        if let Some(log) = log
+            && log.close(LOG_PATIENCE) == Closed::Cut
+        {
+            tracing::warn!("the access log's last lines were not taken in time");
         }
     }
 }

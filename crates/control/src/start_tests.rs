@@ -1,5 +1,4 @@
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use policy::balance::Standing;
 use policy::plan::{Address, LogTarget, Pool, PoolId, ProbeKind, Wanted};

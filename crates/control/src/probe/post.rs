@@ -4,6 +4,7 @@
 //! use is probed once.
 
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -33,6 +34,8 @@ pub(crate) struct Desk {
     pub(crate) engine: Arc<Mutex<Option<Engine>>>,
     pub(crate) shared: Arc<engine::Shared>,
     pub(crate) turns: Semaphore,
+    /// When a probe that could not be tried was last told of, Unix milliseconds.
+    pub(crate) untried_told_ms: AtomicU64,
 }
 
 impl Desk {
@@ -43,6 +46,20 @@ impl Desk {
                 engine.backend_changed(seat.pool, seat.backend);
             }
         }
+    }
+
+    /// Once a second: what stops one probe stops all of them.
+    fn tell_untried(&self, now_ms: u64, seat: Seat, why: &str) {
+        if now_ms.abs_diff(self.untried_told_ms.load(Ordering::Relaxed)) < 1000 {
+            return;
+        }
+        self.untried_told_ms.store(now_ms, Ordering::Relaxed);
+        let (pool, backend) = self.backends.named(seat);
+        tracing::warn!(
+            pool = pool.name,
+            backend = backend.name,
+            "cannot probe, the state stays: {why}; raise LimitNOFILE= or free ports and memory"
+        );
     }
 
     fn move_to(&self, Seat { pool: PoolId(pool), backend }: Seat, addr: SocketAddr) {
@@ -150,8 +167,7 @@ impl Post {
         for watched in &mut self.watched {
             let verdict = match (&self.check, outcome) {
                 (_, Outcome::Untried(why)) => {
-                    let (pool, backend) = desk.backends.named(watched.seat);
-                    tracing::warn!("cannot probe {}/{}: {why}; its state stays", pool.name, backend.name);
+                    desk.tell_untried(now_ms, watched.seat, why);
                     continue;
                 }
                 (None, Outcome::Passed) => unchecked(),

@@ -1,5 +1,3 @@
-use std::sync::atomic::Ordering;
-
 use policy::plan::{Address, Plan, Pool, ProbeKind, Wanted};
 
 use super::*;
@@ -12,7 +10,8 @@ fn desk(plan: Plan) -> Arc<Desk> {
     let shared = engine::Shared::new(&plan, 1);
     let backends = Arc::new(Backends::new(plan, Arc::clone(&shared)));
     backends.expect_first_looks(1);
-    Arc::new(Desk { backends, engine: Arc::default(), shared, turns: Semaphore::new(1) })
+    let untried_told_ms = AtomicU64::new(0);
+    Arc::new(Desk { backends, engine: Arc::default(), shared, turns: Semaphore::new(1), untried_told_ms })
 }
 
 /// One backend with a name, and the post that watches it.
