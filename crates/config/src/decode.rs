@@ -17,7 +17,7 @@ use crate::values::{cidr, duration, size};
 
 /// Reads the whole tree.
 pub(crate) fn document(context: &mut Context<'_>, entries: &[Entry]) -> Table {
-    table(context, &ROOT, Place { name: "", at: At { file: 0, start: 0, end: 0 } }, entries)
+    table(context, &ROOT, Named { name: "", at: At { file: 0, start: 0, end: 0 } }, entries)
 }
 
 /// Reads the patterns of an `include`, each with its place.
@@ -34,12 +34,12 @@ pub(crate) fn include(context: &mut Context<'_>, entry: &Entry) -> Vec<(String, 
 
 /// Reads an empty table of a section: all defaults, in force at `at` under `name`.
 pub(crate) fn defaults(context: &mut Context<'_>, section: &'static Section, name: &str, at: At) -> Table {
-    table(context, section, Place { name, at }, &[])
+    table(context, section, Named { name, at }, &[])
 }
 
 /// Which table is read.
 #[derive(Clone, Copy)]
-struct Place<'a> {
+struct Named<'a> {
     name: &'a str,
     at: At,
 }
@@ -54,7 +54,7 @@ struct Subject<'a> {
     key: &'static Key,
 }
 
-fn table(context: &mut Context<'_>, section: &'static Section, place: Place<'_>, entries: &[Entry]) -> Table {
+fn table(context: &mut Context<'_>, section: &'static Section, place: Named<'_>, entries: &[Entry]) -> Table {
     for entry in entries.iter().filter(|entry| section.find(&entry.name).is_none()) {
         context.error(entry.at, unknown(section, place.name, &entry.name));
     }
@@ -88,7 +88,7 @@ fn written(context: &mut Context<'_>, subject: Subject<'_>, node: &Node) -> Opti
 }
 
 /// The default of a key that was not written, or not well.
-fn default(context: &mut Context<'_>, subject: Subject<'_>, place: Place<'_>, entry: Option<&Entry>) -> Option<Item> {
+fn default(context: &mut Context<'_>, subject: Subject<'_>, place: Named<'_>, entry: Option<&Entry>) -> Option<Item> {
     match subject.key.default {
         Default::Unset(_) => None,
         Default::Required if entry.is_some() => None,
@@ -132,7 +132,7 @@ fn value(context: &mut Context<'_>, subject: Subject<'_>, kind: &'static Kind, n
         (Kind::OneOrMore(kind), Raw::List(nodes)) => list(context, subject, kind, nodes),
         (Kind::OneOrMore(kind), _) => list(context, subject, kind, std::slice::from_ref(node)),
         (Kind::Table(section), Raw::Table(entries)) => {
-            Value::Table(table(context, section, Place { name: subject.name, at: node.at }, entries))
+            Value::Table(table(context, section, Named { name: subject.name, at: node.at }, entries))
         }
         (Kind::Map(kind), Raw::Table(entries)) => map(context, subject, kind, entries),
         (Kind::Flag, Raw::Flag(flag)) => Value::Flag(*flag),

@@ -5,8 +5,8 @@
 //! the caller hands in a [`source::Source`]. Driven by `control` (start, reload) and by the command line (`check`,
 //! `config`, `proxy`).
 //!
-//! The road: [`include`] reads and merges files into one tree of written values, [`decode`] reads each value as its
-//! key's type, [`lower`] makes the plan of them, and [`warn`](mod@warn) judges the finished plan.
+//! The road: `include` reads and merges files into one `tree` of written values, `decode` reads each value as its key's
+//! type (`keys`) into a `table`, `lower` makes the plan of that, and `warn` judges the finished plan.
 
 mod context;
 mod decode;

@@ -71,10 +71,16 @@ fn write_later(page: &mut String) {
         page,
         "\n## Not available yet\n\nThese keys are refused by name, so that no file means less than it says.\n"
     );
-    let _ = writeln!(page, "| where | key | meaning |\n|---|---|---|");
+    let _ = writeln!(page, "| where | key or value | meaning |\n|---|---|---|");
     for section in sections() {
         for key in section.keys.iter().filter(|key| key.is_later()) {
             let _ = writeln!(page, "| {} | {} | {} |", cell(section.heading), code(key.name), cell(key.meaning));
+        }
+        for key in section.keys {
+            for (word, instead) in key.kind.later() {
+                let value = format!("{} = \"{word}\"", key.name);
+                let _ = writeln!(page, "| {} | {} | {} |", cell(section.heading), code(&value), cell(instead));
+            }
         }
     }
 }

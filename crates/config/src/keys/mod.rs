@@ -234,6 +234,15 @@ impl Kind {
         }
     }
 
+    /// The words of choices that are not built yet, each with the nearest alternative.
+    pub(crate) fn later(&self) -> Vec<(&'static str, &'static str)> {
+        match self {
+            Self::Choice { later, .. } => later.to_vec(),
+            Self::Either(kinds) => kinds.iter().flat_map(Self::later).collect(),
+            _ => Vec::new(),
+        }
+    }
+
     /// The sections directly within values of this type.
     pub(crate) fn sections(&self) -> Vec<&'static Section> {
         match self {

@@ -10,6 +10,7 @@ mod interpolation;
 mod mutations;
 mod plan;
 mod scale;
+mod schema;
 mod shadows;
 mod warnings;
 
