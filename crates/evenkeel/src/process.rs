@@ -13,7 +13,8 @@ use crate::failure::{Done, Failure};
 /// A running balancer.
 pub(crate) struct Process {
     control: Control,
-    admin: admin::Server,
+    /// Serves until it is dropped.
+    _admin: admin::Server,
 }
 
 impl Process {
@@ -29,17 +30,12 @@ impl Process {
         let bound = admin::bind(&plan.admin).map_err(|error| Failure::refused(error.to_string(), error.remedy()))?;
         let control = Control::start(plan, groups, workers).map_err(|error| cannot_start(&error))?;
         let admin = bound.serve(control.handle()).map_err(|error| cannot_start(&error))?;
-        Ok(Self { control, admin })
+        Ok(Self { control, _admin: admin })
     }
 
     /// The way to ask it.
     pub(crate) fn handle(&self) -> Handle {
         self.control.handle()
-    }
-
-    /// Where its admin interface is.
-    pub(crate) fn admin_addresses(&self) -> &[String] {
-        self.admin.addresses()
     }
 
     /// Runs it until a signal stops it. The admin interface answers to the end.
