@@ -17,6 +17,11 @@ pub(crate) struct Inbox {
 }
 
 impl Inbox {
+    /// A buffer of its own that holds these bytes and has no room for more.
+    pub(crate) fn holding(bytes: &[u8]) -> Self {
+        Self { bytes: bytes.to_vec(), start: 0, end: bytes.len() }
+    }
+
     /// All bytes read so far, consumed ones included; heads' spans count from its beginning.
     pub(crate) fn all(&self) -> &[u8] {
         &self.bytes[..self.end]

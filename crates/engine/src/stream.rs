@@ -5,9 +5,15 @@
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
+
+/// Between the kernel's probes of a silent tunnel.
+const TUNNEL_PROBE: Duration = Duration::from_secs(30);
+/// How long sent bytes may stay unacknowledged in a tunnel.
+const TUNNEL_GIVE_UP: Duration = Duration::from_secs(120);
 
 /// A connected socket.
 #[derive(Debug)]
@@ -86,6 +92,17 @@ impl Stream {
             Self::Unix(unix) => socket2::SockRef::from(unix).recv_with_flags(&mut byte, flags),
         };
         !matches!(peeked, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+    }
+
+    /// A tunnel may be silent for long: the kernel finds out when the other end is gone without a word (DESIGN D13).
+    pub(crate) fn prepare_tunnel(&self) {
+        if let Self::Tcp(tcp) = self {
+            let keep_alive = socket2::TcpKeepalive::new().with_time(TUNNEL_PROBE).with_interval(TUNNEL_PROBE);
+            let socket = socket2::SockRef::from(tcp);
+            // Best effort: without it the tunnel's own timeout ends it later.
+            let _ = socket.set_tcp_keepalive(&keep_alive);
+            let _ = socket.set_tcp_user_timeout(Some(TUNNEL_GIVE_UP));
+        }
     }
 
     pub(crate) fn as_tcp(&self) -> Option<&TcpStream> {

@@ -32,10 +32,6 @@ use clap::Parser;
 use crate::cli::{Cli, Command};
 use crate::failure::Done;
 
-/// Small idle memory, and pages that go back to the system.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
     match Cli::try_parse() {
         Ok(cli) => failure::exit(carry_out(cli)),

@@ -1,11 +1,12 @@
 //! Proxying: attempts until one brings an answer, then the answer to its end.
 
+use std::borrow::Cow;
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
-use policy::plan::{HeaderRules, PoolId, ProxyVersion, RouteId, Target};
+use policy::plan::{HeaderRules, Pool, ProxyVersion, RouteId, Target};
 use policy::retry::{self, Attempted, Failure, Verdict};
 use policy::rewrite;
 use wire::head::Answer;
@@ -143,7 +144,7 @@ async fn once<'w, D: Downstream>(
         facts.times.connected = Some(Instant::now());
     }
     let link = link.insert(BackendLink::new(stream, &tools.worker.buffers));
-    begin_request(tools.worker, down, facts, (attempt.pool, link)).map_err(Failed::Exchange)?;
+    begin_request(tools.worker, down, facts, (attempt, link)).map_err(Failed::Exchange)?;
     for _ in 0..INTERIM_ANSWERS {
         let answered = answer_head(tools, (down, feed), (attempt, link), answer).await;
         if let Err(failed) = answered {
@@ -158,11 +159,20 @@ async fn once<'w, D: Downstream>(
         }
         let head = AnswerHead { answer, buf: link.head_buf(), changes: none(), request_done: false };
         down.interim(&head);
-        // Whoever waits for 100 must get it before the backend goes on.
-        let _ = poll_fn(|cx| down.poll_flush(cx)).await;
+        flush_interim(tools.worker, down).await.map_err(Failed::Exchange)?;
         link.forget_head();
     }
     Err(Failed::Attempt(Failure::Malformed, Cause::Malformed("too many interim answers")))
+}
+
+/// Whoever waits for 100 must get it before the backend goes on.
+async fn flush_interim<D: Downstream>(worker: &Worker, down: &mut D) -> Result<(), Cause> {
+    down.timer().set(Instant::now(), worker.client_timeouts(down.peer()).body);
+    poll_fn(|cx| match down.poll_flush(cx) {
+        Poll::Ready(sent) => Poll::Ready(sent.map_err(|_| Cause::ClientGone)),
+        Poll::Pending => down.timer().poll_late(cx).map(|()| Err(Cause::ClientStalled)),
+    })
+    .await
 }
 
 /// A backend may switch protocols only when the client asked for it (RFC 9110, section 7.8).
@@ -182,12 +192,12 @@ fn begin_request<D: Downstream>(
     worker: &Worker,
     down: &D,
     facts: &Facts,
-    (pool, link): (PoolId, &mut BackendLink<'_>),
+    (attempt, link): (&Attempt, &mut BackendLink<'_>),
 ) -> Result<(), Cause> {
     let (request, buf) = down.head();
-    let plan = worker.plan.pool(pool);
+    let pool = worker.plan.pool(attempt.pool);
     let route = facts.route.map(|id| worker.plan.route(id));
-    if let Some(version) = plan.send_proxy {
+    if let Some(version) = pool.send_proxy {
         link.put_first(|out| put_proxy_header(out, version, facts, down));
     }
     let mut path = Vec::new();
@@ -201,12 +211,21 @@ fn begin_request<D: Downstream>(
         buf,
         peer: down.peer(),
         path: if path.is_empty() { request.path(buf) } else { &path },
-        host: plan.host.as_deref(),
+        host: &host(pool, attempt, request.authority.of(buf)),
         request_id: facts.request_id.made(),
-        forwarded: plan.forwarded,
+        forwarded: pool.forwarded,
         changes: Changes { rules, lines: &lines },
     });
     Ok(())
+}
+
+/// The `Host` that the backend sees. HTTP/1.0 requests may come without; HTTP/1.1 backends want one.
+fn host<'a>(pool: &'a Pool, attempt: &Attempt, authority: &'a [u8]) -> Cow<'a, [u8]> {
+    match &pool.host {
+        Some(host) => host.as_bytes().into(),
+        None if authority.is_empty() => pool.backends[attempt.backend].address.to_string().into_bytes().into(),
+        None => authority.into(),
+    }
 }
 
 fn put_proxy_header<D: Downstream>(out: &mut Vec<u8>, version: ProxyVersion, facts: &Facts, down: &D) {

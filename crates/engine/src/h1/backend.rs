@@ -96,6 +96,7 @@ impl<'w> BackendLink<'w> {
     }
 
     pub(crate) fn become_tunnel(&mut self) {
+        self.link.forget_head();
         self.link.become_tunnel();
     }
 

@@ -412,6 +412,7 @@ impl Downstream for Client<'_> {
 
     fn become_tunnel(&mut self) {
         self.tunnel = true;
+        self.link.shrink_head();
         self.link.become_tunnel();
     }
 

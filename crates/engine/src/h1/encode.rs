@@ -19,8 +19,8 @@ pub(crate) struct RequestHead<'a> {
     pub(crate) peer: &'a Peer,
     /// The path to ask for, after a rewrite.
     pub(crate) path: &'a [u8],
-    /// Replaces the authority.
-    pub(crate) host: Option<&'a str>,
+    /// The `Host` to send.
+    pub(crate) host: &'a [u8],
     /// `None` keeps the field that came.
     pub(crate) request_id: Option<&'a [u8]>,
     /// Adds `Forwarded`.
@@ -59,7 +59,7 @@ pub(crate) fn put_request(out: &mut Vec<u8>, head: &RequestHead<'_>) {
         out.extend_from_slice(request.query.of(buf));
     }
     out.extend_from_slice(b" HTTP/1.1\r\nHost: ");
-    out.extend_from_slice(head.host.map_or(request.authority.of(buf), str::as_bytes));
+    out.extend_from_slice(head.host);
     out.extend_from_slice(b"\r\n");
     let plain = head.changes.rules.is_empty();
     copy_fields(out, buf, &request.fields, |f| {

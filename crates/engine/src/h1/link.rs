@@ -63,6 +63,7 @@ pub(crate) struct Link<'w> {
     pub(crate) stream: Stream,
     pub(crate) mem: Leases<'w>,
     head_pinned: bool,
+    head_bytes: usize,
     reading: Reading,
     available: usize,
     left_to_limit: Option<u64>,
@@ -80,6 +81,7 @@ impl<'w> Link<'w> {
             stream,
             mem: Leases { buffers, inbox: Inbox::default(), held: Inbox::default(), out: buffers.lease_out() },
             head_pinned: false,
+            head_bytes: 0,
             reading: Reading::Done,
             available: 0,
             left_to_limit: None,
@@ -100,7 +102,10 @@ impl<'w> Link<'w> {
         let read = self.stream.poll_read(cx, self.mem.inbox.room());
         match &read {
             Poll::Ready(Ok(n)) => self.mem.inbox.end += n,
-            Poll::Pending if leased => self.mem.buffers.give_back(&mut self.mem.inbox),
+            // Nothing to keep: whoever waits holds no buffer.
+            Poll::Pending if leased || (!self.has_input() && !self.head_is_here()) => {
+                self.mem.buffers.give_back(&mut self.mem.inbox);
+            }
             _ => {}
         }
         read
@@ -117,6 +122,7 @@ impl<'w> Link<'w> {
     /// A head of so many bytes was found at the front; its body follows.
     pub(crate) fn begin_read(&mut self, head_bytes: usize, framing: Framing) {
         self.mem.inbox.start = head_bytes;
+        self.head_bytes = head_bytes;
         self.head_pinned = true;
         self.available = 0;
         self.left_to_limit = None;
@@ -133,6 +139,18 @@ impl<'w> Link<'w> {
     /// The buffer that the head's spans point into.
     pub(crate) fn head_buf(&self) -> &[u8] {
         if self.mem.held.is_leased() { self.mem.held.all() } else { self.mem.inbox.all() }
+    }
+
+    /// Whether a head that is still needed is in the input buffer.
+    fn head_is_here(&self) -> bool {
+        self.head_pinned && !self.mem.held.is_leased()
+    }
+
+    /// Keeps a copy of the head, which is small, in place of the buffer that it came in.
+    pub(crate) fn shrink_head(&mut self) {
+        let small = Inbox::holding(&self.head_buf()[..self.head_bytes]);
+        self.mem.buffers.give_back(&mut self.mem.held);
+        self.mem.held = small;
     }
 
     /// The head is no longer needed.
@@ -168,7 +186,7 @@ impl<'w> Link<'w> {
 
     /// Both directions become raw bytes.
     pub(crate) fn become_tunnel(&mut self) {
-        self.forget_head();
+        self.stream.prepare_tunnel();
         self.reading = Reading::UntilClose;
         self.writing = Writing::Tunnel;
     }
@@ -201,8 +219,7 @@ impl<'w> Link<'w> {
 
     /// Makes room for more input behind what is unread, without touching a pinned head.
     fn make_room(&mut self) {
-        let in_use = self.head_pinned && !self.mem.held.is_leased();
-        if in_use {
+        if self.head_is_here() {
             if self.mem.inbox.is_leased() && self.mem.inbox.is_full() {
                 self.move_on();
             }
