@@ -1,0 +1,31 @@
+//! What every test of the binary needs: the balancer itself, backends and clients that know each byte, and patience.
+//!
+//! Owns processes, sockets and threads of a test and ends all of them with it, by id. Waits for conditions, never for a
+//! while.
+
+mod address;
+mod backend;
+mod evenkeel;
+mod figures;
+mod load;
+mod message;
+mod nginx;
+mod patience;
+mod process;
+mod wire;
+
+pub(crate) use address::{Blackhole, free_port};
+pub(crate) use backend::Backend;
+pub(crate) use evenkeel::{Evenkeel, Setup, binary};
+pub(crate) use figures::{figure, long_run, skip};
+pub(crate) use load::{Load, LoadReport};
+pub(crate) use message::{Message, text};
+pub(crate) use nginx::Nginx;
+pub(crate) use patience::{PATIENCE, eventually, eventually_some};
+pub(crate) use process::{Signal, descriptors, find_program, is_root, peak_kib, send_signal};
+pub(crate) use wire::{Broken, Method, Wire};
+
+/// A plain answer.
+pub(crate) const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+/// A plain request.
+pub(crate) const GET: &str = "GET / HTTP/1.1\r\nHost: shop.example\r\n\r\n";

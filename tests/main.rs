@@ -1,0 +1,32 @@
+//! The real binary against real backends and raw clients. Names say the rule; the harness says how.
+
+#[cfg(test)]
+mod bad_answers;
+#[cfg(test)]
+mod bad_requests;
+#[cfg(test)]
+mod bodies;
+#[cfg(test)]
+mod clients;
+#[cfg(test)]
+mod connections;
+#[cfg(test)]
+mod drills;
+#[cfg(test)]
+mod forwarding;
+#[cfg(test)]
+mod harness;
+#[cfg(test)]
+mod interim;
+#[cfg(test)]
+mod lifecycle;
+#[cfg(test)]
+mod own_answers;
+#[cfg(test)]
+mod routing;
+#[cfg(test)]
+mod sockets;
+#[cfg(test)]
+mod timeouts;
+#[cfg(test)]
+mod tunnels;
