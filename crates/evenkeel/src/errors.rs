@@ -11,6 +11,9 @@ use crate::columns::Columns;
 use crate::failure::Done;
 use crate::output;
 
+/// Characters of a request that are shown.
+const REQUEST_CHARACTERS: usize = 80;
+
 pub(crate) fn carry_out(args: &cli::Errors) -> Done {
     let value = client::ask(&args.reach, &format!("/api/v1/errors?last={}", args.last))?;
     let lines = value.as_array().map_or(&[][..], Vec::as_slice);
@@ -41,7 +44,7 @@ fn table(lines: &[Value]) -> String {
             utc(line["time_ms"].as_u64().unwrap_or(0)),
             status(line),
             text(line, "cause"),
-            format!("{} {}{}", text(line, "method"), text(line, "host"), text(line, "path")),
+            request(line),
             text(line, "route"),
             backend(line),
             text(line, "attempts"),
@@ -58,6 +61,15 @@ fn text(line: &Value, name: &str) -> String {
         Value::Null => "-".to_owned(),
         Value::String(text) => text.clone(),
         other => other.to_string(),
+    }
+}
+
+/// Method, host and path, cut where the line would be for nobody to read; `--json` has the whole.
+fn request(line: &Value) -> String {
+    let whole = format!("{} {}{}", text(line, "method"), text(line, "host"), text(line, "path"));
+    match whole.char_indices().nth(REQUEST_CHARACTERS) {
+        None => whole,
+        Some((end, _)) => format!("{}…", &whole[..end]),
     }
 }
 
@@ -90,6 +102,14 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn a_long_path_is_cut_between_characters() {
+        let line = json!({ "method": "GET", "host": "x", "path": format!("/{}", "é".repeat(200)) });
+        let request = request(&line);
+        assert_eq!(request.chars().count(), REQUEST_CHARACTERS + 1);
+        assert!(request.starts_with("GET x/é") && request.ends_with("é…"), "{request}");
+    }
 
     #[test]
     fn one_line_for_each_exchange() {

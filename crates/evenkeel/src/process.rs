@@ -2,6 +2,7 @@
 
 use std::io;
 use std::num::NonZero;
+use std::path::Path;
 use std::sync::Arc;
 
 use control::{Control, End, GRACE, Handle};
@@ -9,6 +10,9 @@ use policy::plan::Plan;
 use tokio::runtime::{Builder, Runtime};
 
 use crate::failure::{Done, Failure};
+
+/// The admin socket of a process whose configuration does not name another.
+pub(crate) const DEFAULT_SOCKET: &str = "/run/evenkeel/admin.sock";
 
 /// A running balancer.
 pub(crate) struct Process {
@@ -27,6 +31,7 @@ impl Process {
         let workers = workers(&plan);
         let groups = engine::listen::bind_all(&plan, workers)
             .map_err(|error| Failure::refused(error.to_string(), error.remedy()))?;
+        make_socket_folder(&plan);
         let bound = admin::bind(&plan.admin).map_err(|error| Failure::refused(error.to_string(), error.remedy()))?;
         let control = Control::start(plan, groups, workers).map_err(|error| cannot_start(&error))?;
         let admin = bound.serve(control.handle()).map_err(|error| cannot_start(&error))?;
@@ -52,6 +57,15 @@ impl Process {
             // The log has told what was cut.
             End::Cut | End::Overdue => Err(Failure::Said),
         }
+    }
+}
+
+/// Makes the folder of the default socket, which no package has made when the binary was simply copied. Only root may,
+/// and only there; the admin interface tells when the socket cannot be made.
+fn make_socket_folder(plan: &Plan) {
+    let default = Path::new(DEFAULT_SOCKET);
+    if plan.admin.socket.as_deref() == Some(default) {
+        let _ = default.parent().map(std::fs::create_dir);
     }
 }
 

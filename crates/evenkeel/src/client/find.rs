@@ -7,8 +7,8 @@ use crate::cli::Reach;
 use crate::configuration;
 use crate::disk::Disk;
 use crate::failure::Failure;
+use crate::process::DEFAULT_SOCKET;
 
-const SOCKET: &str = "/run/evenkeel/admin.sock";
 const PORT: &str = "127.0.0.1:9900";
 
 /// The places to try, best first. One that was named is the only one.
@@ -20,7 +20,7 @@ pub(crate) fn places(reach: &Reach) -> Result<Vec<Place>, Failure> {
         return Ok(vec![Place::parse(named)?]);
     }
     let mut places = configured();
-    for place in [Place::Unix(SOCKET.into()), Place::Tcp(PORT.to_owned())] {
+    for place in [Place::Unix(DEFAULT_SOCKET.into()), Place::Tcp(PORT.to_owned())] {
         if !places.contains(&place) {
             places.push(place);
         }

@@ -19,7 +19,7 @@ use crate::failure::Complaint;
 /// For a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// From the connection to the end of the answer.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 /// Bytes of an answer.
 const ANSWER_BYTES: usize = 64 << 20;
 
