@@ -19,6 +19,8 @@ pub(crate) enum Cause {
     BadRewrite,
     /// Every backend of the pool is out by the operator's wish.
     NoBackend,
+    /// The backend's name has no address.
+    Unresolved,
     /// A connection could not be made.
     ConnectFailed,
     /// A connection was not made in time.
@@ -55,7 +57,12 @@ impl Cause {
             Self::NoRoute => 404,
             Self::BadRewrite => 500,
             Self::NoBackend | Self::LocalExhausted => 503,
-            Self::ConnectFailed | Self::Reset | Self::Malformed(_) | Self::Truncated | Self::BackendDown => 502,
+            Self::Unresolved
+            | Self::ConnectFailed
+            | Self::Reset
+            | Self::Malformed(_)
+            | Self::Truncated
+            | Self::BackendDown => 502,
             Self::ConnectTimeout | Self::FirstByteTimeout | Self::TotalTimeout | Self::IdleTimeout => 504,
             Self::ClientGone | Self::ClientStalled => 499,
         }
@@ -71,6 +78,7 @@ impl Cause {
             Self::NoRoute => "no-route",
             Self::BadRewrite => "bad-rewrite",
             Self::NoBackend => "no-backend",
+            Self::Unresolved => "unresolved",
             Self::ConnectFailed => "connect-failed",
             Self::ConnectTimeout => "connect-timeout",
             Self::LocalExhausted => "local-exhausted",
@@ -94,6 +102,7 @@ impl Cause {
             }
             Self::NoRoute => "destination_not_found",
             Self::NoBackend | Self::BackendDown => "destination_unavailable",
+            Self::Unresolved => "dns_error",
             Self::ConnectFailed => "connection_refused",
             Self::ConnectTimeout => "connection_timeout",
             Self::Reset => "connection_terminated",
@@ -115,6 +124,7 @@ impl Cause {
             Self::NoRoute => "nothing is configured for this host and path",
             Self::BadRewrite => "the configured rewrite made an invalid path",
             Self::NoBackend => "no backend takes requests",
+            Self::Unresolved => "the backend's name does not resolve",
             Self::ConnectFailed => "no connection to a backend could be made",
             Self::ConnectTimeout => "no connection to a backend was made in time",
             Self::LocalExhausted => "the balancer has no port, descriptor or memory left",

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize,
 use std::sync::{Arc, RwLock};
 
 use policy::balance::{Loads, Standing};
-use policy::plan::{Address, Plan};
+use policy::plan::{Address, Backend, Plan, Wanted};
 
 use crate::counters::{BackendCounters, WorkerCounters};
 
@@ -52,12 +52,12 @@ pub struct WorkerShared {
 }
 
 impl Shared {
-    /// Fresh state for a plan: every standing unknown, all counters zero.
+    /// Fresh state for a plan: standings unknown, or excluded where the plan says so; all counters zero.
     #[must_use]
     pub fn new(plan: &Plan, workers: usize) -> Arc<Self> {
         let pool = |pool: &policy::plan::Pool| PoolShared {
             epoch: AtomicU64::new(1),
-            backends: pool.backends.iter().map(|backend| BackendShared::new(&backend.address)).collect(),
+            backends: pool.backends.iter().map(BackendShared::new).collect(),
         };
         let worker = |_| WorkerShared { connections: AtomicUsize::new(0), counters: WorkerCounters::new(plan) };
         Arc::new(Self {
@@ -102,16 +102,16 @@ impl PoolShared {
 }
 
 impl BackendShared {
-    fn new(address: &Address) -> Self {
-        let resolved = match address {
+    fn new(backend: &Backend) -> Self {
+        let resolved = match &backend.address {
             Address::Ip(addr) => Some(*addr),
             Address::Name(..) | Address::Unix(_) => None,
         };
-        Self {
-            standing: AtomicU8::new(Standing::Unknown as u8),
-            active: AtomicU32::new(0),
-            resolved: RwLock::new(resolved),
-        }
+        let standing = match backend.state {
+            Wanted::Ready => Standing::Unknown,
+            Wanted::Drained | Wanted::Down => Standing::Excluded,
+        };
+        Self { standing: AtomicU8::new(standing as u8), active: AtomicU32::new(0), resolved: RwLock::new(resolved) }
     }
 
     /// How eligible it is.

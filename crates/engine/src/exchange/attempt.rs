@@ -70,7 +70,11 @@ pub(super) async fn connection<D: Downstream>(
 fn refused(tools: &Tools<'_>, attempt: &Attempt, error: ConnectError) -> Failed {
     match error {
         ConnectError::Local => Failed::Attempt(Failure::Connect, Cause::LocalExhausted),
-        ConnectError::Failed | ConnectError::Unresolved => {
+        ConnectError::Unresolved => {
+            report_connect_failure(tools, attempt);
+            Failed::Attempt(Failure::Connect, Cause::Unresolved)
+        }
+        ConnectError::Failed => {
             report_connect_failure(tools, attempt);
             Failed::Attempt(Failure::Connect, Cause::ConnectFailed)
         }
