@@ -8,11 +8,11 @@ use clap_complete::Shell;
 
 const EXAMPLES: &str = "\
 Examples:
-  evenkeel demo                                            see it work, with three sample backends inside
+  evenkeel demo                      see it work, with three sample backends inside
   evenkeel proxy --listen :8080 --to 10.0.0.11:8080 --to 10.0.0.12:8080
-                                                           balance two servers at once, without a file
-  evenkeel check && evenkeel run                           the configured balancer (./evenkeel.toml)
-  evenkeel status                                          what the running process does, and why
+                                     balance two servers at once, without a file
+  evenkeel check && evenkeel run     the configured balancer (./evenkeel.toml)
+  evenkeel status                    what the running process does, and why
 
 Exit status: 0 done, 1 failed or refused, 2 usage, 3 no process reached.";
 
@@ -38,10 +38,7 @@ pub(crate) enum Command {
     Status(Status),
     Errors(Errors),
     Completions(Completions),
-    /// Print the man page
-    ///
-    /// For instance: evenkeel man > /usr/local/share/man/man1/evenkeel.1
-    Man,
+    Man(Man),
 }
 
 /// See it work: three sample backends inside, the front door before them
@@ -53,7 +50,7 @@ pub(crate) enum Command {
 Examples:
   evenkeel demo
   evenkeel demo --listen 127.0.0.1:8000
-  evenkeel demo --print-config > evenkeel.toml             the configuration that it stands for")]
+  evenkeel demo --print-config       the configuration that it stands for")]
 pub(crate) struct Demo {
     /// The front door
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080")]
@@ -122,7 +119,7 @@ pub(crate) struct Run {
 #[command(after_help = "\
 Examples:
   evenkeel check
-  evenkeel check -c /srv/front.toml --strict               for continuous integration
+  evenkeel check --strict            for continuous integration
   evenkeel check --json | jq '.diagnostics[].message'")]
 pub(crate) struct Check {
     #[command(flatten)]
@@ -138,8 +135,8 @@ pub(crate) struct Check {
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
-  evenkeel config                                          what is written, with file and line
-  evenkeel config --defaults app                           everything that holds for the pool app")]
+  evenkeel config                    what is written, with file and line
+  evenkeel config --defaults app     everything that holds for the pool app")]
 pub(crate) struct Config {
     #[command(flatten)]
     pub(crate) file: ConfigFile,
@@ -195,6 +192,18 @@ pub(crate) struct Completions {
     pub(crate) shell: Shell,
 }
 
+/// Print the man page, or that of a command
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  evenkeel man > /usr/local/share/man/man1/evenkeel.1
+  evenkeel man run | man -l -")]
+pub(crate) struct Man {
+    /// The command
+    #[arg(value_name = "COMMAND")]
+    pub(crate) command: Option<String>,
+}
+
 /// Which file.
 #[derive(Args, Debug)]
 pub(crate) struct ConfigFile {
@@ -244,7 +253,7 @@ mod tests {
 
     #[test]
     fn every_command_teaches_with_examples() {
-        for command in Cli::command().get_subcommands().filter(|command| command.get_name() != "man") {
+        for command in Cli::command().get_subcommands() {
             let text = command.get_after_help().map(ToString::to_string).unwrap_or_default();
             assert!(text.starts_with("Examples:\n  evenkeel "), "{}", command.get_name());
         }

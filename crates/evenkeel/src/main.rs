@@ -50,6 +50,6 @@ fn carry_out(cli: Cli) -> Done {
         Some(Command::Status(args)) => status::carry_out(&args),
         Some(Command::Errors(args)) => errors::carry_out(&args),
         Some(Command::Completions(args)) => paper::completions(&args),
-        Some(Command::Man) => paper::man(),
+        Some(Command::Man(args)) => paper::man(&args),
     }
 }

@@ -26,8 +26,13 @@ pub(crate) fn carry_out(args: &Proxy) -> Done {
         return Ok(());
     }
     log::start(&args.log.level)?;
-    let plan = configuration::plan_of_text(NAME, &format!("{text}{}", admin()))?;
+    let plan = configuration::plan_of_text(NAME, &format!("{text}{}{}", meant(args), admin()))?;
     Process::start(plan)?.run_until_stopped()
+}
+
+/// Who names one server means one.
+fn meant(args: &Proxy) -> &'static str {
+    if args.to.len() == 1 { "\n[check]\nallow = [\"one-backend\"]\n" } else { "" }
 }
 
 /// Moves the admin interface when another process has its address: somebody who types `proxy` twice means two of them.

@@ -202,6 +202,35 @@ fn answer(mut stream: TcpStream, name: &str) {
     let _ = write!(stream, "HTTP/1.1 200 OK\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}");
 }
 
+/// A terminal as programs see it.
+pub(crate) struct Terminal {
+    near: std::fs::File,
+    far: std::path::PathBuf,
+}
+
+impl Terminal {
+    pub(crate) fn open() -> Self {
+        use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+        let near = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+        grantpt(&near).unwrap();
+        unlockpt(&near).unwrap();
+        let far = ptsname(&near, Vec::new()).unwrap().into_string().unwrap().into();
+        Self { near: near.into(), far }
+    }
+
+    /// What a program gets as its standard input or output.
+    pub(crate) fn far_end(&self) -> std::fs::File {
+        std::fs::OpenOptions::new().read(true).write(true).open(&self.far).unwrap()
+    }
+
+    /// Reads what is written to it until it has this.
+    #[track_caller]
+    pub(crate) fn read_until(&self, text: &str) -> String {
+        let (read, _reader) = collect(self.near.try_clone().unwrap());
+        eventually(text, || Some(read.lock().unwrap().clone()).filter(|read| read.contains(text)))
+    }
+}
+
 /// An address that nobody listens on for as long as it is held.
 pub(crate) struct Closed {
     socket: socket2::Socket,

@@ -63,6 +63,16 @@ fn the_printed_file_runs() {
 }
 
 #[test]
+fn one_server_is_meant_so() {
+    let one = server("one");
+    let desk = Desk::empty();
+    let running = desk.start(&["proxy", "--listen", "127.0.0.1:0", "--to", &one]);
+    let front = front(&running);
+    eventually("an answer", || get(&front, "/").filter(|answer| *answer == (200, "one".to_owned())));
+    assert!(!running.err().contains("one-backend"), "{}", running.err());
+}
+
+#[test]
 fn wrong_values_are_told_as_in_a_file() {
     let call = Desk::empty().call(&["proxy", "--listen", "127.0.0.1:0", "--to", "app1", "--policy", "fastest"]);
     assert_eq!(call.status, 1);

@@ -1,6 +1,6 @@
 use std::process::Stdio;
 
-use crate::harness::Desk;
+use crate::harness::{Desk, Terminal};
 
 #[test]
 fn help_teaches_with_examples() {
@@ -57,6 +57,21 @@ fn alone_with_a_configuration_it_runs_it() {
 }
 
 #[test]
+fn alone_on_a_terminal_it_shows_the_demo() {
+    if std::path::Path::new("/etc/evenkeel/evenkeel.toml").exists() {
+        return;
+    }
+    let desk = Desk::empty();
+    let terminal = Terminal::open();
+    let mut command = desk.command(&[]);
+    let mut child = command.stdin(terminal.far_end()).stdout(terminal.far_end()).spawn().unwrap();
+    let text = terminal.read_until("What happens:");
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(text.contains("Evenkeel demo: three sample backends"), "{text}");
+}
+
+#[test]
 fn a_wrong_log_level_is_wrong_use() {
     let call = Desk::with("").call(&["run", "--log", "info,=x="]);
     assert_eq!(call.status, 2, "{call:?}");
@@ -71,6 +86,9 @@ fn completions_and_man_page_are_made_of_the_definition() {
     let man = Desk::empty().call(&["man"]);
     assert_eq!(man.status, 0);
     assert!(man.out.contains(".TH evenkeel 1") && man.out.contains("demo"), "{}", man.out);
+    let man = Desk::empty().call(&["man", "proxy"]);
+    assert!(man.out.contains("evenkeel\\-proxy") && man.out.contains("least\\-requests"), "{}", man.out);
+    assert_eq!(Desk::empty().call(&["man", "drain"]).status, 1);
 }
 
 #[test]
