@@ -12,8 +12,7 @@ fn echo() -> Backend {
     Backend::serving(|conn| {
         conn.request()?;
         conn.send(SWITCHING);
-        loop {
-            let Ok(byte) = conn.wire.read_exactly(1) else { break };
+        while let Ok(byte) = conn.wire.read_exactly(1) {
             conn.send(byte);
         }
         conn.send("goodbye");

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 use std::io::{BufRead, BufReader, Read};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -213,10 +213,6 @@ impl Evenkeel {
     /// What it wrote to standard output and standard error so far.
     pub(crate) fn log(&self) -> String {
         self.log.lock().unwrap().clone()
-    }
-
-    pub(crate) fn folder(&self) -> PathBuf {
-        self.folder.path().to_owned()
     }
 
     /// Asks the admin socket: status and body.

@@ -21,8 +21,8 @@ pub(crate) use figures::{figure, long_run, skip};
 pub(crate) use load::{Load, LoadReport};
 pub(crate) use message::{Message, text};
 pub(crate) use nginx::Nginx;
-pub(crate) use patience::{PATIENCE, eventually, eventually_some};
-pub(crate) use process::{Signal, descriptors, find_program, is_root, peak_kib, send_signal};
+pub(crate) use patience::{PATIENCE, eventually};
+pub(crate) use process::{Signal, descriptors, find_program, is_root, peak_kib};
 pub(crate) use wire::{Broken, Method, Wire};
 
 /// A plain answer.

@@ -93,12 +93,6 @@ impl Wire {
         }
     }
 
-    /// Sends, and gives up when the other side takes nothing for a while. Whether all was taken.
-    pub(crate) fn send_within(&mut self, bytes: &[u8], silence: Duration) -> bool {
-        self.stream().set_write_timeout(Some(silence)).unwrap();
-        self.try_send(bytes).is_ok()
-    }
-
     /// How long a read may wait.
     pub(crate) fn set_patience(&self, patience: Duration) {
         match &self.socket {
