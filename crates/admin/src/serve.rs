@@ -157,5 +157,4 @@ where
 }
 
 #[cfg(test)]
-#[path = "serve_tests.rs"]
 mod tests;

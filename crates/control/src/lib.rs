@@ -21,6 +21,7 @@ mod names;
 mod probe;
 mod reports;
 #[cfg(test)]
+#[path = "tests/samples.rs"]
 mod samples;
 mod start;
 mod status;

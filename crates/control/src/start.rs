@@ -141,5 +141,4 @@ impl Plane {
 }
 
 #[cfg(test)]
-#[path = "start_tests.rs"]
 mod tests;

@@ -120,5 +120,4 @@ fn reason(error: &io::Error) -> String {
 }
 
 #[cfg(test)]
-#[path = "once_tests.rs"]
 mod tests;

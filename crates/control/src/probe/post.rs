@@ -279,5 +279,4 @@ impl Named {
 }
 
 #[cfg(test)]
-#[path = "post_tests.rs"]
 mod tests;
