@@ -47,95 +47,125 @@ pub(crate) enum Cause {
     ClientGone,
 }
 
+/// What a cause means to clients, scripts and people.
+struct Meaning {
+    /// Status that the client gets if the answer has not begun.
+    status: u16,
+    /// The code in logs.
+    code: &'static str,
+    /// The error type of `Proxy-Status` (RFC 9209, section 2.3).
+    error: &'static str,
+    sentence: &'static str,
+}
+
 impl Cause {
     /// The status that the client gets if the answer has not begun.
     pub(crate) fn status(self) -> u16 {
-        match self {
-            Self::BadRequest { status, .. } => status,
-            Self::HeaderTimeout | Self::BodyTimeout => 408,
-            Self::BodyTooLarge => 413,
-            Self::NoRoute => 404,
-            Self::BadRewrite => 500,
-            Self::NoBackend | Self::LocalExhausted => 503,
-            Self::Unresolved
-            | Self::ConnectFailed
-            | Self::Reset
-            | Self::Malformed(_)
-            | Self::Truncated
-            | Self::BackendDown => 502,
-            Self::ConnectTimeout | Self::FirstByteTimeout | Self::TotalTimeout | Self::IdleTimeout => 504,
-            Self::ClientGone | Self::ClientStalled => 499,
-        }
+        self.meaning().status
     }
 
-    /// The code in logs and metrics.
+    /// The code in logs.
     pub(crate) fn code(self) -> &'static str {
-        match self {
-            Self::BadRequest { .. } => "bad-request",
-            Self::HeaderTimeout => "header-timeout",
-            Self::BodyTimeout => "body-timeout",
-            Self::BodyTooLarge => "body-too-large",
-            Self::NoRoute => "no-route",
-            Self::BadRewrite => "bad-rewrite",
-            Self::NoBackend => "no-backend",
-            Self::Unresolved => "unresolved",
-            Self::ConnectFailed => "connect-failed",
-            Self::ConnectTimeout => "connect-timeout",
-            Self::LocalExhausted => "local-exhausted",
-            Self::Reset => "reset",
-            Self::FirstByteTimeout => "first-byte-timeout",
-            Self::TotalTimeout => "total-timeout",
-            Self::BackendDown => "backend-down",
-            Self::Malformed(_) => "malformed-answer",
-            Self::Truncated => "truncated",
-            Self::IdleTimeout => "idle-timeout",
-            Self::ClientStalled => "client-stalled",
-            Self::ClientGone => "client-gone",
-        }
+        self.meaning().code
     }
 
     /// The error type of `Proxy-Status` (RFC 9209, section 2.3).
     pub(crate) fn proxy_error(self) -> &'static str {
-        match self {
-            Self::BadRequest { .. } | Self::HeaderTimeout | Self::BodyTimeout | Self::BodyTooLarge => {
-                "http_request_error"
-            }
-            Self::NoRoute => "destination_not_found",
-            Self::NoBackend | Self::BackendDown => "destination_unavailable",
-            Self::Unresolved => "dns_error",
-            Self::ConnectFailed => "connection_refused",
-            Self::ConnectTimeout => "connection_timeout",
-            Self::Reset => "connection_terminated",
-            Self::FirstByteTimeout | Self::TotalTimeout | Self::IdleTimeout => "http_response_timeout",
-            Self::Malformed(_) => "http_protocol_error",
-            Self::Truncated => "http_response_incomplete",
-            Self::BadRewrite | Self::LocalExhausted => "proxy_internal_error",
-            Self::ClientGone | Self::ClientStalled => "http_request_error",
-        }
+        self.meaning().error
     }
 
     /// What to tell people.
     pub(crate) fn sentence(self) -> &'static str {
-        match self {
-            Self::BadRequest { why, .. } | Self::Malformed(why) => why,
-            Self::HeaderTimeout => "the request head did not arrive in time",
-            Self::BodyTimeout => "the request body did not arrive in time",
-            Self::BodyTooLarge => "the request body is larger than allowed",
-            Self::NoRoute => "nothing is configured for this host and path",
-            Self::BadRewrite => "the configured rewrite made an invalid path",
-            Self::NoBackend => "no backend takes requests",
-            Self::Unresolved => "the backend's name does not resolve",
-            Self::ConnectFailed => "no connection to a backend could be made",
-            Self::ConnectTimeout => "no connection to a backend was made in time",
-            Self::LocalExhausted => "the balancer has no port, descriptor or memory left",
-            Self::Reset => "the backend closed the connection before it answered",
-            Self::FirstByteTimeout => "the backend did not begin to answer in time",
-            Self::TotalTimeout => "the exchange took longer than allowed",
-            Self::BackendDown => "the backend went down before it answered",
-            Self::Truncated => "the backend broke off its answer",
-            Self::IdleTimeout => "the backend stood still in the middle of its answer",
-            Self::ClientStalled => "the client did not take the answer",
-            Self::ClientGone => "the client went away",
+        self.meaning().sentence
+    }
+
+    /// The table of causes; docs/log.md shows it.
+    fn meaning(self) -> Meaning {
+        let (status, code, error, sentence) = match self {
+            Self::BadRequest { status, why } => (status, "bad-request", "http_request_error", why),
+            Self::HeaderTimeout => {
+                (408, "header-timeout", "http_request_error", "the request head did not arrive in time")
+            }
+            Self::BodyTimeout => (408, "body-timeout", "http_request_error", "the request body did not arrive in time"),
+            Self::BodyTooLarge => {
+                (413, "body-too-large", "http_request_error", "the request body is larger than allowed")
+            }
+            Self::NoRoute => (404, "no-route", "destination_not_found", "nothing is configured for this host and path"),
+            Self::BadRewrite => {
+                (500, "bad-rewrite", "proxy_internal_error", "the configured rewrite made an invalid path")
+            }
+            Self::NoBackend => (503, "no-backend", "destination_unavailable", "no backend takes requests"),
+            Self::Unresolved => (502, "unresolved", "dns_error", "the backend's name does not resolve"),
+            Self::ConnectFailed => {
+                (502, "connect-failed", "connection_refused", "no connection to a backend could be made")
+            }
+            Self::ConnectTimeout => {
+                (504, "connect-timeout", "connection_timeout", "no connection to a backend was made in time")
+            }
+            Self::LocalExhausted => {
+                (503, "local-exhausted", "proxy_internal_error", "the balancer has no port, descriptor or memory left")
+            }
+            Self::Reset => {
+                (502, "reset", "connection_terminated", "the backend closed the connection before it answered")
+            }
+            Self::FirstByteTimeout => {
+                (504, "first-byte-timeout", "http_response_timeout", "the backend did not begin to answer in time")
+            }
+            Self::TotalTimeout => {
+                (504, "total-timeout", "http_response_timeout", "the exchange took longer than allowed")
+            }
+            Self::BackendDown => {
+                (502, "backend-down", "destination_unavailable", "the backend went down before it answered")
+            }
+            Self::Malformed(why) => (502, "malformed-answer", "http_protocol_error", why),
+            Self::Truncated => (502, "truncated", "http_response_incomplete", "the backend broke off its answer"),
+            Self::IdleTimeout => {
+                (504, "idle-timeout", "http_response_timeout", "the backend stood still in the middle of its answer")
+            }
+            Self::ClientStalled => (499, "client-stalled", "http_request_error", "the client did not take the answer"),
+            Self::ClientGone => (499, "client-gone", "http_request_error", "the client went away"),
+        };
+        Meaning { status, code, error, sentence }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Cause;
+
+    const ALL: [Cause; 20] = [
+        Cause::BadRequest { status: 400, why: "" },
+        Cause::HeaderTimeout,
+        Cause::BodyTimeout,
+        Cause::BodyTooLarge,
+        Cause::NoRoute,
+        Cause::BadRewrite,
+        Cause::NoBackend,
+        Cause::Unresolved,
+        Cause::ConnectFailed,
+        Cause::ConnectTimeout,
+        Cause::LocalExhausted,
+        Cause::Reset,
+        Cause::FirstByteTimeout,
+        Cause::TotalTimeout,
+        Cause::BackendDown,
+        Cause::Malformed(""),
+        Cause::Truncated,
+        Cause::IdleTimeout,
+        Cause::ClientStalled,
+        Cause::ClientGone,
+    ];
+
+    #[test]
+    fn the_page_about_the_log_lists_every_cause() {
+        let page = include_str!("../../../docs/log.md");
+        for cause in ALL {
+            let row = page.lines().find(|line| line.starts_with(&format!("| `{}` |", cause.code())));
+            let row = row.unwrap_or_else(|| panic!("docs/log.md lacks the cause `{}`", cause.code()));
+            assert!(row.contains(&cause.status().to_string()) || row.contains("as sent"), "status in: {row}");
+            assert!(row.contains(cause.proxy_error()) || row.contains("| |"), "error type in: {row}");
         }
+        let rows = page.lines().skip_while(|line| *line != "## Causes").filter(|line| line.starts_with("| `"));
+        assert_eq!(rows.count(), ALL.len() + 1, "one row a cause, and the heading");
     }
 }
