@@ -175,14 +175,14 @@ pub(crate) fn poll_pump<A: Source, B: Sink>(
                 Poll::Ready(Ok(Fill::Data)) => {}
                 Poll::Ready(Ok(Fill::End)) => {
                     progress.waits_for = Side::Sink;
-                    return to.poll_end(cx, from.trailers()).map_err(PumpError::Sink);
+                    return to.poll_end(cx, from.trailers()).map_err(|_| PumpError::Sink);
                 }
                 Poll::Ready(Err(cut)) => return Poll::Ready(Err(PumpError::Source(cut))),
                 Poll::Pending => return poll_flush_meanwhile(cx, to, progress),
             }
         }
         progress.waits_for = Side::Sink;
-        let n = ready!(to.poll_push(cx, from.data())).map_err(PumpError::Sink)?;
+        let n = ready!(to.poll_push(cx, from.data())).map_err(|_| PumpError::Sink)?;
         from.consume(n);
         progress.bytes += n as u64;
     }
@@ -195,7 +195,7 @@ fn poll_flush_meanwhile<B: Sink>(
     progress: &mut Progress,
 ) -> Poll<Result<(), PumpError>> {
     match to.poll_flush(cx) {
-        Poll::Ready(Err(error)) => Poll::Ready(Err(PumpError::Sink(error))),
+        Poll::Ready(Err(_)) => Poll::Ready(Err(PumpError::Sink)),
         Poll::Ready(Ok(())) => Poll::Pending,
         Poll::Pending => {
             progress.waits_for = Side::Sink;
@@ -208,5 +208,5 @@ fn poll_flush_meanwhile<B: Sink>(
 #[derive(Debug)]
 pub(crate) enum PumpError {
     Source(Cut),
-    Sink(io::Error),
+    Sink,
 }

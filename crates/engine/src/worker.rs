@@ -311,14 +311,6 @@ impl Worker {
         u64::try_from(at.saturating_duration_since(self.started).as_millis()).unwrap_or(u64::MAX)
     }
 
-    pub(crate) fn lease_answer(&self) -> Box<Answer> {
-        self.answers.take()
-    }
-
-    pub(crate) fn give_back_answer(&self, answer: Box<Answer>) {
-        self.answers.put(answer);
-    }
-
     /// Tells the control plane, unless it is far behind.
     pub(crate) fn report(&self, report: Report) {
         if self.reports.try_send(report).is_err() {

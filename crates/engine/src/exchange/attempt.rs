@@ -1,23 +1,27 @@
 //! One attempt: a connection, the request out, the answer's head in.
 
+use std::borrow::Cow;
 use std::future::poll_fn;
-use std::rc::Rc;
+use std::net::SocketAddr;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
-use policy::plan::Target;
+use policy::plan::{Pool, ProxyVersion};
 use policy::retry::Failure;
-use wire::head::{Answer, Method};
+use policy::rewrite;
+use wire::proxy::Header;
 
-use super::feed::Feed;
+use super::proxied::{NO_RULES, Proxied, Upstream};
 use crate::backends::{Attempt, ConnectError};
 use crate::cause::Cause;
-use crate::h1::{BackendLink, HeadError};
+use crate::h1::{BackendLink, HeadError, RequestHead};
 use crate::report::Report;
-use crate::seam::{Cut, Downstream, PumpError, Side, poll_pump};
+use crate::seam::{AnswerHead, Changes, Cut, Downstream, PumpError, Side, poll_pump};
 use crate::stream::Stream;
 use crate::timers::NO_BACKEND;
-use crate::worker::Worker;
+
+/// More interim answers than this to one request are an attack or a fault.
+const INTERIM_ANSWERS: u32 = 16;
 
 /// Why an attempt brought no answer.
 pub(super) enum Failed {
@@ -25,84 +29,6 @@ pub(super) enum Failed {
     Attempt(Failure, Cause),
     /// The exchange is over.
     Exchange(Cause),
-}
-
-/// What an attempt works with.
-pub(super) struct Tools<'a> {
-    pub(super) worker: &'a Rc<Worker>,
-    pub(super) target: &'a Target,
-    pub(super) until: Option<Instant>,
-    pub(super) idempotent: bool,
-    pub(super) method: Method,
-}
-
-/// Gets a connection, idle or new. The flag says whether it was used before.
-pub(super) async fn connection<D: Downstream>(
-    tools: &Tools<'_>,
-    down: &D,
-    attempt: &Attempt,
-) -> Result<(Stream, bool), Failed> {
-    while let Some(stream) = attempt.reuse() {
-        // What cannot be repeated must not meet a connection that the backend has just closed.
-        if tools.idempotent || !stream.is_stale() {
-            return Ok((stream, true));
-        }
-    }
-    down.timer().set_earlier(Instant::now(), tools.target.timeouts.connect, tools.until);
-    // Boxed, since most exchanges need none and would carry its room about.
-    let mut connecting = Box::pin(attempt.connect());
-    let connected = poll_fn(|cx| match connecting.as_mut().poll(cx) {
-        Poll::Ready(connected) => Poll::Ready(Some(connected)),
-        Poll::Pending => down.timer().poll_late(cx).map(|()| None),
-    })
-    .await;
-    match connected {
-        Some(Ok(stream)) => Ok((stream, false)),
-        Some(Err(error)) => Err(refused(tools, attempt, error)),
-        None if tools.is_over() => Err(Failed::Exchange(Cause::TotalTimeout)),
-        None => {
-            report_connect_failure(tools, attempt);
-            Err(Failed::Attempt(Failure::Connect, Cause::ConnectTimeout))
-        }
-    }
-}
-
-fn refused(tools: &Tools<'_>, attempt: &Attempt, error: ConnectError) -> Failed {
-    match error {
-        ConnectError::Local => Failed::Attempt(Failure::Connect, Cause::LocalExhausted),
-        ConnectError::Unresolved => {
-            report_connect_failure(tools, attempt);
-            Failed::Attempt(Failure::Connect, Cause::Unresolved)
-        }
-        ConnectError::Failed => {
-            report_connect_failure(tools, attempt);
-            Failed::Attempt(Failure::Connect, Cause::ConnectFailed)
-        }
-    }
-}
-
-fn report_connect_failure(tools: &Tools<'_>, attempt: &Attempt) {
-    tools.worker.report(Report::ConnectFailed { pool: attempt.pool, backend: attempt.backend });
-}
-
-impl Tools<'_> {
-    pub(super) fn is_over(&self) -> bool {
-        self.until.is_some_and(|until| Instant::now() + std::time::Duration::from_millis(10) >= until)
-    }
-}
-
-/// Sends the request (its head is already in `link`) and waits for an answer head.
-pub(super) async fn answer_head<D: Downstream>(
-    tools: &Tools<'_>,
-    (down, feed): (&mut D, &mut Feed),
-    (attempt, link): (&Attempt, &mut BackendLink<'_>),
-    answer: &mut Answer,
-) -> Result<(), Failed> {
-    let mut wait = Wait { tools, attempt, was_down: attempt.is_down(), deadline_for: None };
-    down.timer().waits_for(attempt.number());
-    let result = poll_fn(|cx| wait.poll(cx, (down, feed), link, answer)).await;
-    down.timer().waits_for(NO_BACKEND);
-    result
 }
 
 /// What the deadline in force is for.
@@ -115,98 +41,218 @@ enum Deadline {
     FirstByte,
 }
 
-struct Wait<'a> {
-    tools: &'a Tools<'a>,
-    attempt: &'a Attempt,
-    /// It was out when it was picked (panic): its being out is then no news.
+/// A wait for an answer's head.
+struct Wait {
+    /// The backend was out when it was picked (panic): its being out is then no news.
     was_down: bool,
-    deadline_for: Option<Deadline>,
+    deadline: Option<Deadline>,
 }
 
-impl Wait<'_> {
-    fn poll<D: Downstream>(
+impl<'a, D: Downstream> Proxied<'a, D> {
+    /// One attempt up to the head of a final answer.
+    pub(super) async fn attempt(&mut self, attempt: Attempt, place: &mut Option<Upstream<'a>>) -> Result<(), Failed> {
+        let (stream, reused) = self.connection(&attempt).await?;
+        let up = place.insert(Upstream { attempt, link: BackendLink::new(stream, &self.worker.buffers), reused });
+        self.begin_request(up).map_err(Failed::Exchange)?;
+        for _ in 0..INTERIM_ANSWERS {
+            if let Err(failed) = self.answer_head(up).await {
+                if let Some(unsent) = up.link.unsent_body() {
+                    self.feed.take_back(unsent);
+                }
+                return Err(failed);
+            }
+            if self.answer.status >= 200 || self.answer.status == 101 {
+                self.facts.times.first_byte = Some(Instant::now());
+                return self.check_upgrade();
+            }
+            self.forward_interim(up).await.map_err(Failed::Exchange)?;
+        }
+        Err(Failed::Attempt(Failure::Malformed, Cause::Malformed("too many interim answers")))
+    }
+
+    /// Gets a connection, idle or new. The flag says whether it was used before.
+    async fn connection(&mut self, attempt: &Attempt) -> Result<(Stream, bool), Failed> {
+        while let Some(stream) = attempt.reuse() {
+            // What cannot be repeated must not meet a connection that the backend has just closed.
+            if self.method.is_idempotent() || !stream.is_stale() {
+                return Ok((stream, true));
+            }
+        }
+        let timer = self.down.timer();
+        timer.set_earlier(Instant::now(), self.target.timeouts.connect, self.until);
+        // Boxed, since most exchanges need none and would carry its room about.
+        let mut connecting = Box::pin(attempt.connect());
+        let connected = poll_fn(|cx| match connecting.as_mut().poll(cx) {
+            Poll::Ready(connected) => Poll::Ready(Some(connected)),
+            Poll::Pending => timer.poll_late(cx).map(|()| None),
+        });
+        let failure = match connected.await {
+            Some(Ok(stream)) => {
+                self.facts.times.connected = Some(Instant::now());
+                return Ok((stream, false));
+            }
+            Some(Err(ConnectError::Local)) => return Err(Failed::Attempt(Failure::Connect, Cause::LocalExhausted)),
+            Some(Err(ConnectError::Unresolved)) => Cause::Unresolved,
+            Some(Err(ConnectError::Failed)) => Cause::ConnectFailed,
+            None if self.is_over() => return Err(Failed::Exchange(Cause::TotalTimeout)),
+            None => Cause::ConnectTimeout,
+        };
+        self.worker.report(Report::ConnectFailed { pool: attempt.pool, backend: attempt.backend });
+        Err(Failed::Attempt(Failure::Connect, failure))
+    }
+
+    /// Encodes the request head for this attempt.
+    fn begin_request(&self, up: &mut Upstream<'_>) -> Result<(), Cause> {
+        let (request, buf) = self.down.head();
+        let pool = self.worker.plan.pool(self.target.pool);
+        let route = self.facts.route.map(|id| self.worker.plan.route(id));
+        if let Some(version) = pool.send_proxy {
+            up.link.put_first(|out| self.put_proxy_header(out, version));
+        }
+        let mut path = Vec::new();
+        if let Some(rule) = route.and_then(|route| route.rewrite.as_ref()) {
+            rewrite::apply(rule, request.path(buf), self.facts.rest_at, &mut path).map_err(|_| Cause::BadRewrite)?;
+        }
+        let rules = route.map_or(&NO_RULES, |route| &route.request_headers);
+        let lines = super::answer::render_rules(self.down, self.facts, rules);
+        up.link.begin(&RequestHead {
+            request,
+            buf,
+            peer: self.down.peer(),
+            path: if path.is_empty() { request.path(buf) } else { &path },
+            host: &host(pool, &up.attempt, request.authority.of(buf)),
+            request_id: self.facts.request_id.made(),
+            forwarded: pool.forwarded,
+            changes: Changes { rules, lines: &lines },
+        });
+        Ok(())
+    }
+
+    fn put_proxy_header(&self, out: &mut Vec<u8>, version: ProxyVersion) {
+        let peer = self.down.peer();
+        let port = if self.facts.client == peer.ip() { peer.addr.port() } else { 0 };
+        let source = SocketAddr::new(self.facts.client, port);
+        let header = Header::Tcp { source, destination: SocketAddr::new(peer.local_ip, peer.local_port) };
+        match version {
+            ProxyVersion::V1 => wire::proxy::encode_v1(out, &header),
+            ProxyVersion::V2 => wire::proxy::encode_v2(out, &header),
+        }
+    }
+
+    /// Sends the request (its head is already in the link) and waits for an answer head.
+    async fn answer_head(&mut self, up: &mut Upstream<'_>) -> Result<(), Failed> {
+        let mut wait = Wait { was_down: up.attempt.is_down(), deadline: None };
+        self.down.timer().waits_for(up.attempt.number());
+        let result = poll_fn(|cx| self.poll_answer_head(cx, up, &mut wait)).await;
+        self.down.timer().waits_for(NO_BACKEND);
+        result
+    }
+
+    fn poll_answer_head(
         &mut self,
         cx: &mut Context<'_>,
-        (down, feed): (&mut D, &mut Feed),
-        link: &mut BackendLink<'_>,
-        answer: &mut Answer,
+        up: &mut Upstream<'_>,
+        wait: &mut Wait,
     ) -> Poll<Result<(), Failed>> {
-        if !feed.done
-            && let Err(cause) = poll_request(cx, down, feed, link)
+        if !self.feed.done
+            && let Err(cause) = self.poll_request(cx, up)
         {
             return Poll::Ready(Err(Failed::Exchange(cause)));
         }
-        let limits = &self.tools.worker.head_limits;
-        match link.poll_head(cx, limits, self.tools.method, answer) {
+        match up.link.poll_head(cx, &self.worker.head_limits, self.method, &mut self.answer) {
             Poll::Ready(Ok(())) => return Poll::Ready(Ok(())),
-            Poll::Ready(Err(error)) => return Poll::Ready(Err(no_head(&error, link))),
+            Poll::Ready(Err(error)) => return Poll::Ready(Err(no_head(&error, &up.link))),
             Poll::Pending => {}
         }
-        self.set_deadline(down, feed);
-        if down.timer().poll_late(cx).is_ready() {
-            return Poll::Ready(Err(self.late()));
+        self.set_deadline(wait);
+        if self.down.timer().poll_late(cx).is_ready() {
+            return Poll::Ready(Err(self.late(wait)));
         }
-        if feed.done && down.poll_gone(cx).is_ready() {
+        if self.feed.done && self.down.poll_gone(cx).is_ready() {
             return Poll::Ready(Err(Failed::Exchange(Cause::ClientGone)));
         }
-        if !self.was_down && self.tools.idempotent && self.attempt.is_down() {
+        if !wait.was_down && self.method.is_idempotent() && up.attempt.is_down() {
             return Poll::Ready(Err(Failed::Attempt(Failure::BackendDown, Cause::BackendDown)));
         }
         Poll::Pending
     }
 
-    fn set_deadline<D: Downstream>(&mut self, down: &D, feed: &Feed) {
-        let wanted = match (feed.done, feed.progress.waits_for) {
+    fn set_deadline(&self, wait: &mut Wait) {
+        let wanted = match (self.feed.done, self.feed.progress.waits_for) {
             (true, _) => Deadline::FirstByte,
-            (false, Side::Source) => Deadline::Body(feed.progress.bytes),
-            (false, Side::Sink) => Deadline::Backend(feed.progress.bytes),
+            (false, Side::Source) => Deadline::Body(self.feed.progress.bytes),
+            (false, Side::Sink) => Deadline::Backend(self.feed.progress.bytes),
         };
-        if self.deadline_for == Some(wanted) {
+        if wait.deadline.replace(wanted) == Some(wanted) {
             return;
         }
-        self.deadline_for = Some(wanted);
-        let timeouts = &self.tools.target.timeouts;
-        let wait = match wanted {
-            Deadline::FirstByte => timeouts.first_byte,
-            Deadline::Body(_) => self.tools.worker.client_timeouts(down.peer()).body,
-            Deadline::Backend(_) => timeouts.idle,
+        let longest = match wanted {
+            Deadline::FirstByte => self.target.timeouts.first_byte,
+            Deadline::Body(_) => self.worker.client_timeouts(self.down.peer()).body,
+            Deadline::Backend(_) => self.target.timeouts.idle,
         };
-        down.timer().set_earlier(Instant::now(), wait, self.tools.until);
+        self.down.timer().set_earlier(Instant::now(), longest, self.until);
     }
 
-    fn late(&self) -> Failed {
-        if self.tools.is_over() {
-            return Failed::Exchange(Cause::TotalTimeout);
-        }
-        match self.deadline_for {
+    fn late(&self, wait: &Wait) -> Failed {
+        match wait.deadline {
+            _ if self.is_over() => Failed::Exchange(Cause::TotalTimeout),
             Some(Deadline::Body(_)) => Failed::Exchange(Cause::BodyTimeout),
             _ => Failed::Attempt(Failure::FirstByteTimeout, Cause::FirstByteTimeout),
         }
     }
+
+    /// Moves the request body on. A backend that stops reading may still answer, so its error is kept, not returned.
+    pub(super) fn poll_request(&mut self, cx: &mut Context<'_>, up: &mut Upstream<'_>) -> Result<(), Cause> {
+        let mut progress = self.feed.progress;
+        let pumped = poll_pump(cx, &mut self.feed.of(self.down), &mut up.link, &mut progress);
+        self.feed.progress = progress;
+        self.feed.done = pumped.is_ready();
+        match pumped {
+            Poll::Pending | Poll::Ready(Ok(())) => Ok(()),
+            Poll::Ready(Err(PumpError::Sink)) => {
+                up.link.writing_failed();
+                Ok(())
+            }
+            Poll::Ready(Err(PumpError::Source(cut))) => Err(request_cut(&cut)),
+        }
+    }
+
+    /// A backend may switch protocols only when the client asked for it (RFC 9110, section 7.8).
+    fn check_upgrade(&self) -> Result<(), Failed> {
+        let asked = !self.down.head().0.upgrade.is_empty();
+        if self.answer.status == 101 && (!asked || self.answer.upgrade.is_empty()) {
+            return Err(Failed::Attempt(Failure::Malformed, Cause::Malformed("101 without being asked")));
+        }
+        Ok(())
+    }
+
+    /// Whoever waits for 100 must get it before the backend goes on.
+    async fn forward_interim(&mut self, up: &mut Upstream<'_>) -> Result<(), Cause> {
+        let changes = Changes { rules: &NO_RULES, lines: &[] };
+        if self.answer.status == 100 && std::mem::replace(&mut self.feed.invited, true) {
+            // An earlier attempt has brought the client its 100.
+            up.link.forget_head();
+            return Ok(());
+        }
+        self.down.interim(&AnswerHead { answer: &self.answer, buf: up.link.head_buf(), changes, request_done: false });
+        self.down.timer().set(Instant::now(), self.worker.client_timeouts(self.down.peer()).body);
+        let sent = poll_fn(|cx| match self.down.poll_flush(cx) {
+            Poll::Ready(sent) => Poll::Ready(sent.map_err(|_| Cause::ClientGone)),
+            Poll::Pending => self.down.timer().poll_late(cx).map(|()| Err(Cause::ClientStalled)),
+        });
+        sent.await?;
+        up.link.forget_head();
+        Ok(())
+    }
 }
 
-/// Moves the request body on. A backend that stops reading may still answer, so its error is kept, not returned.
-pub(super) fn poll_request<D: Downstream>(
-    cx: &mut Context<'_>,
-    down: &mut D,
-    feed: &mut Feed,
-    link: &mut BackendLink<'_>,
-) -> Result<(), Cause> {
-    let mut progress = feed.progress;
-    let pumped = poll_pump(cx, &mut feed.of(down), link, &mut progress);
-    feed.progress = progress;
-    match pumped {
-        Poll::Pending => Ok(()),
-        Poll::Ready(Ok(())) => {
-            feed.done = true;
-            Ok(())
-        }
-        Poll::Ready(Err(PumpError::Sink(error))) => {
-            link.writing_failed(error);
-            feed.done = true;
-            Ok(())
-        }
-        Poll::Ready(Err(PumpError::Source(cut))) => Err(request_cut(&cut)),
+/// The `Host` that the backend sees. HTTP/1.0 requests may come without; HTTP/1.1 backends want one.
+fn host<'p>(pool: &'p Pool, attempt: &Attempt, authority: &'p [u8]) -> Cow<'p, [u8]> {
+    match &pool.host {
+        Some(host) => host.as_bytes().into(),
+        None if authority.is_empty() => pool.backends[attempt.backend].address.to_string().into_bytes().into(),
+        None => authority.into(),
     }
 }
 

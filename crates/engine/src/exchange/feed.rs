@@ -46,6 +46,7 @@ impl Feed {
     pub(crate) fn rewind(&mut self) {
         self.at = 0;
         self.done = false;
+        self.progress = Progress::default();
     }
 
     pub(crate) fn of<'a, D: Downstream>(&'a mut self, down: &'a mut D) -> Fed<'a, D> {

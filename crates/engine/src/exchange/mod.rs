@@ -7,7 +7,8 @@ mod answer;
 mod attempt;
 mod facts;
 mod feed;
-mod relay;
+mod forward;
+mod proxied;
 #[cfg(test)]
 mod tests;
 
@@ -59,7 +60,7 @@ pub(crate) struct Started {
 pub(crate) async fn exchange<D: Downstream>(worker: &Rc<Worker>, down: &mut D, started: Started) -> Ended {
     let mut facts = begin(worker, down, started);
     let outcome = match choose(worker, down, &mut facts) {
-        Ok(Way::Proxy(target)) => relay::proxy(worker, down, &mut facts, target).await,
+        Ok(Way::Proxy(target)) => proxied::proxy(worker, down, &mut facts, target).await,
         Ok(Way::Here(action)) => answer::act(worker, down, &mut facts, action).await,
         Ok(Way::FinalOptions) => answer::allow(worker, down, &mut facts).await,
         Err(cause) => Err(cause),

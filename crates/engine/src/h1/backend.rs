@@ -27,13 +27,15 @@ pub(crate) struct BackendLink<'w> {
     link: Link<'w>,
     /// Where the request's body begins in the output buffer.
     head_end: usize,
+    /// How that body is framed.
+    framing: Framing,
     /// The request can no longer be written; the answer may still come.
-    write_error: Option<io::Error>,
+    write_failed: bool,
 }
 
 impl<'w> BackendLink<'w> {
     pub(crate) fn new(stream: Stream, buffers: &'w Buffers) -> Self {
-        Self { link: Link::new(stream, buffers), head_end: 0, write_error: None }
+        Self { link: Link::new(stream, buffers), head_end: 0, framing: Framing::None, write_failed: false }
     }
 
     /// Puts bytes before the first request (a PROXY header).
@@ -45,7 +47,8 @@ impl<'w> BackendLink<'w> {
     pub(crate) fn begin(&mut self, head: &RequestHead<'_>) {
         put_request(&mut self.link.mem.out, head);
         self.head_end = self.link.mem.out.len();
-        self.link.begin_write(head.request.framing);
+        self.framing = head.request.framing;
+        self.link.begin_write(self.framing);
     }
 
     /// Whether the kernel has taken nothing of the request.
@@ -53,9 +56,10 @@ impl<'w> BackendLink<'w> {
         !self.link.wrote
     }
 
-    /// Bytes of the request body that were taken from the client and not sent; `None` if they cannot be told.
+    /// Bytes of the request body that were taken from the client and not sent; `None` if they cannot be told: chunks
+    /// are framed as soon as they are taken.
     pub(crate) fn unsent_body(&self) -> Option<&[u8]> {
-        self.link.unsent_body(self.head_end)
+        self.link.unsent_body(self.head_end).filter(|unsent| unsent.is_empty() || self.framing != Framing::Chunked)
     }
 
     /// Waits for an answer head (1xx included).
@@ -102,7 +106,7 @@ impl<'w> BackendLink<'w> {
 
     /// Whether the connection can serve another request: all written, all read, nothing unasked left.
     pub(crate) fn is_reusable(&self) -> bool {
-        self.link.read_done() && self.link.write_done() && !self.link.has_input() && self.write_error.is_none()
+        self.link.read_done() && self.link.write_done() && !self.link.has_input() && !self.write_failed
     }
 
     pub(crate) fn into_stream(self) -> Stream {
@@ -110,8 +114,8 @@ impl<'w> BackendLink<'w> {
     }
 
     /// Remembers that writing failed: a backend may answer and close before it has read the whole request.
-    pub(crate) fn writing_failed(&mut self, error: io::Error) {
-        self.write_error = Some(error);
+    pub(crate) fn writing_failed(&mut self) {
+        self.write_failed = true;
     }
 }
 

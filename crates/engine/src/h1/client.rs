@@ -288,7 +288,8 @@ impl<'w> Client<'w> {
     }
 
     fn facts(&self, request_done: bool) -> encode::Client {
-        let keep_alive = self.request.keep_alive && request_done && !self.worker.stopping.get();
+        let whole = request_done && self.link.read_done();
+        let keep_alive = self.request.keep_alive && whole && !self.worker.stopping.get();
         encode::Client { version: self.request.version, method: self.request.method, keep_alive }
     }
 

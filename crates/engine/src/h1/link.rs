@@ -324,13 +324,9 @@ impl<'w> Link<'w> {
         }
     }
 
-    /// Body bytes that wait in `out` behind a head of `head_bytes`, if nothing of either was sent.
+    /// What waits in `out` behind a head of `head_bytes`, framing included, if nothing of either was sent.
     pub(crate) fn unsent_body(&self, head_bytes: usize) -> Option<&[u8]> {
-        match self.writing {
-            _ if self.wrote => None,
-            Writing::Raw | Writing::None | Writing::Ended => self.mem.out.get(head_bytes..),
-            _ => (self.mem.out.len() == head_bytes).then_some(&[]),
-        }
+        if self.wrote { None } else { self.mem.out.get(head_bytes..) }
     }
 }
 
@@ -354,7 +350,8 @@ impl Source for Link<'_> {
         self.mem.inbox.start += n;
         self.available -= n;
         if let Some(left) = &mut self.left_to_limit {
-            *left -= n as u64;
+            // What is over the limit is still dropped while our own answer drains the request.
+            *left = left.saturating_sub(n as u64);
         }
         if let Reading::Length(left) = &mut self.reading {
             *left -= n as u64;

@@ -1,0 +1,161 @@
+//! Proxying: attempts until one brings an answer, then the answer to its end.
+//!
+//! Owns the order of attempts; whether there is another is asked of `policy::retry`, where it goes of `policy::balance`.
+
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use policy::plan::{HeaderRules, Target};
+use policy::retry::{self, Attempted, Failure, Verdict};
+use wire::head::{Answer, Method};
+
+use super::attempt::Failed;
+use super::facts::Facts;
+use super::feed::Feed;
+use crate::backends::{Attempt, Wish};
+use crate::cause::Cause;
+use crate::counters::BackendCounters;
+use crate::h1::BackendLink;
+use crate::seam::Downstream;
+use crate::worker::Worker;
+
+/// Deadlines fire up to so much late; an exchange that has no more than this left is over.
+const SLACK: Duration = Duration::from_millis(10);
+
+pub(super) static NO_RULES: HeaderRules = HeaderRules { set: Vec::new(), add: Vec::new(), remove: Vec::new() };
+
+/// An exchange that goes to a backend: what its attempts have in common.
+pub(super) struct Proxied<'a, D> {
+    pub(super) worker: &'a Rc<Worker>,
+    pub(super) target: &'a Target,
+    pub(super) down: &'a mut D,
+    pub(super) facts: &'a mut Facts,
+    pub(super) feed: Feed,
+    pub(super) answer: Box<Answer>,
+    pub(super) method: Method,
+    /// When the whole exchange must be over.
+    pub(super) until: Option<Instant>,
+}
+
+/// The backend's side of the attempt under way.
+pub(super) struct Upstream<'a> {
+    pub(super) attempt: Attempt,
+    pub(super) link: BackendLink<'a>,
+    /// The connection had served before.
+    pub(super) reused: bool,
+}
+
+/// Proxies the exchange to a pool.
+pub(super) async fn proxy<D: Downstream>(
+    worker: &Rc<Worker>,
+    down: &mut D,
+    facts: &mut Facts,
+    target: &Target,
+) -> Result<(), Cause> {
+    let method = down.head().0.method;
+    let keeps = method.is_idempotent() && target.retry.tries > 1;
+    let until = target.timeouts.total.map(|total| facts.times.started + total);
+    facts.pool = Some(target.pool);
+    worker.pool(target.pool).budget.borrow_mut().on_request(worker.now_ms(facts.times.started));
+    let mut proxied = Proxied {
+        worker,
+        target,
+        down,
+        facts,
+        feed: Feed::new(if keeps { target.retry.body_buffer } else { 0 }),
+        answer: worker.answers.take(),
+        method,
+        until,
+    };
+    // The upstream stays in this place: futures that hand it about would copy it.
+    let mut place = None;
+    let mut outcome = proxied.attempts(&mut place).await;
+    if let (Ok(()), Some(up)) = (outcome, &mut place) {
+        outcome = proxied.forward(up).await;
+    }
+    proxied.end(place, outcome);
+    outcome
+}
+
+impl<'a, D: Downstream> Proxied<'a, D> {
+    /// Attempts until one brings an answer that is to be forwarded.
+    async fn attempts(&mut self, place: &mut Option<Upstream<'a>>) -> Result<(), Cause> {
+        loop {
+            *place = None;
+            let attempt = self.pick()?;
+            let tried = self.attempt(attempt, place).await;
+            let reused = place.as_ref().is_some_and(|up| up.reused);
+            match tried {
+                Ok(()) if !self.wants_another_status() => return Ok(()),
+                Ok(()) if !self.decide(Failure::Status(self.answer.status), reused) => return Ok(()),
+                Ok(()) => self.counters().failures.add(1),
+                Err(Failed::Exchange(cause)) => return Err(cause),
+                Err(Failed::Attempt(failure, cause)) => {
+                    self.counters().failures.add(1);
+                    if !self.decide(failure, reused) {
+                        return Err(cause);
+                    }
+                }
+            }
+            self.feed.rewind();
+        }
+    }
+
+    fn pick(&mut self) -> Result<Attempt, Cause> {
+        let facts = &mut *self.facts;
+        let wish = Wish { client: facts.client, tried: facts.tried.list() };
+        let attempt = Attempt::begin(self.worker, self.target.pool, &wish).ok_or(Cause::NoBackend)?;
+        facts.times.attempted = Some(if facts.attempts == 0 { facts.times.started } else { Instant::now() });
+        facts.times.connected = None;
+        facts.attempts += 1;
+        facts.backend = Some(attempt.backend);
+        facts.tried.push(attempt.backend);
+        if facts.attempts > 1 {
+            attempt.counters().retries.add(1);
+        }
+        Ok(attempt)
+    }
+
+    /// Whether the answer's status is one to try again elsewhere; a pool without another backend would give it once more.
+    fn wants_another_status(&self) -> bool {
+        let others = self.worker.plan.pool(self.target.pool).backends.len() > self.facts.tried.list().len();
+        others && self.target.retry.statuses.contains(&self.answer.status)
+    }
+
+    /// Whether there is another attempt.
+    fn decide(&self, failure: Failure, reused: bool) -> bool {
+        let attempted = Attempted {
+            idempotent: self.method.is_idempotent(),
+            replayable: self.feed.is_replayable(),
+            reused,
+            tries_done: self.facts.attempts,
+        };
+        let budget = &mut *self.worker.pool(self.target.pool).budget.borrow_mut();
+        let now_ms = self.worker.now_ms(Instant::now());
+        matches!(retry::decide(&self.target.retry, &attempted, failure, budget, now_ms), Verdict::Again { .. })
+    }
+
+    /// Whether the time for the whole exchange has run out.
+    pub(super) fn is_over(&self) -> bool {
+        self.until.is_some_and(|until| Instant::now() + SLACK >= until)
+    }
+
+    /// The counters of the backend tried last.
+    pub(super) fn counters(&self) -> &BackendCounters {
+        &self.worker.counters().pools[self.target.pool.0 as usize][self.facts.backend.unwrap_or(0)]
+    }
+
+    /// Gives back what can be used again.
+    fn end(self, place: Option<Upstream<'_>>, outcome: Result<(), Cause>) {
+        self.facts.request_bytes += self.feed.progress.bytes;
+        if let Some(up) = place {
+            self.counters().sent_bytes.add(self.facts.request_bytes);
+            self.counters().received_bytes.add(self.facts.answer_bytes);
+            if outcome.is_ok() && self.answer.keep_alive && self.feed.done && up.link.is_reusable() {
+                let since = self.facts.times.first_byte.unwrap_or(self.facts.times.started);
+                up.attempt.give_back(up.link.into_stream(), since);
+            }
+        }
+        self.worker.answers.put(self.answer);
+    }
+}
