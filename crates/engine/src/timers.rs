@@ -54,13 +54,26 @@ fn reached(now: Millis, due: Millis) -> bool {
 
 impl Timers {
     pub(crate) fn new() -> Rc<Self> {
-        Rc::new(Self { epoch: Instant::now(), table: RefCell::default() })
+        Self::since(Instant::now())
+    }
+
+    /// A table that counts from `epoch`.
+    fn since(epoch: Instant) -> Rc<Self> {
+        Rc::new(Self { epoch, table: RefCell::default() })
     }
 
     /// The instant as the table counts.
     #[expect(clippy::cast_possible_truncation, reason = "wraps on purpose")]
     pub(crate) fn millis(&self, at: Instant) -> Millis {
         at.saturating_duration_since(self.epoch).as_millis() as Millis
+    }
+
+    /// When the table will count `due`; now if it has.
+    fn instant(&self, due: Millis) -> Instant {
+        let now = Instant::now();
+        let counted = self.millis(now);
+        let left = if reached(counted, due) { 0 } else { due.wrapping_sub(counted) };
+        now + Duration::from_millis(u64::from(left))
     }
 
     pub(crate) fn timer(self: &Rc<Self>) -> Timer {
@@ -99,8 +112,8 @@ impl Timers {
     pub(crate) async fn run(self: Rc<Self>) {
         loop {
             let next = std::future::poll_fn(|cx| self.poll_wanted(cx)).await;
-            let at = self.epoch + Duration::from_millis(u64::from(next));
-            self.sleep_until_or_earlier(at.max(Instant::now() + Duration::from_millis(u64::from(RESOLUTION_MS)))).await;
+            let soonest = Instant::now() + Duration::from_millis(u64::from(RESOLUTION_MS));
+            self.sleep_until_or_earlier(self.instant(next).max(soonest)).await;
             self.sweep();
         }
     }
@@ -126,7 +139,7 @@ impl Timers {
             if let Some(next) = table.next_sweep.filter(|&next| reached(planned, next.wrapping_add(RESOLUTION_MS + 1)))
             {
                 planned = next.wrapping_add(RESOLUTION_MS);
-                sleep.as_mut().reset((self.epoch + Duration::from_millis(u64::from(planned))).into());
+                sleep.as_mut().reset(self.instant(planned).into());
             }
             table.sweeper = Some(cx.waker().clone());
             drop(table);
@@ -227,3 +240,6 @@ impl Drop for Timer {
         drop(waker);
     }
 }
+
+#[cfg(test)]
+mod tests;
