@@ -9,6 +9,7 @@ use std::time::Instant;
 use policy::plan::{Pool, ProxyVersion};
 use policy::retry::Failure;
 use policy::rewrite;
+use wire::head::Framing;
 use wire::proxy::Header;
 
 use super::proxied::{NO_RULES, Proxied, Upstream};
@@ -72,9 +73,10 @@ impl<'a, D: Downstream> Proxied<'a, D> {
 
     /// Gets a connection, idle or new. The flag says whether it was used before.
     async fn connection(&mut self, attempt: &Attempt) -> Result<(Stream, bool), Failed> {
+        let is_bodiless = matches!(self.down.head().0.framing, Framing::None | Framing::Length(0));
         while let Some(stream) = attempt.reuse() {
-            // What cannot be repeated must not meet a connection that the backend has just closed.
-            if self.method.is_idempotent() || !stream.is_stale() {
+            // What perhaps cannot be repeated must not meet a connection that the backend has just closed.
+            if (self.method.is_idempotent() && is_bodiless) || !stream.is_stale() {
                 return Ok((stream, true));
             }
         }
@@ -171,15 +173,18 @@ impl<'a, D: Downstream> Proxied<'a, D> {
         if self.feed.done && self.down.poll_gone(cx).is_ready() {
             return Poll::Ready(Err(Failed::Exchange(Cause::ClientGone)));
         }
-        if !wait.was_down && self.method.is_idempotent() && up.attempt.is_down() {
+        if !wait.was_down && up.attempt.is_down() && self.is_better_elsewhere(up.reused) {
             return Poll::Ready(Err(Failed::Attempt(Failure::BackendDown, Cause::BackendDown)));
         }
         Poll::Pending
     }
 
     fn set_deadline(&self, wait: &mut Wait) {
+        // A client that waits for 100 waits for the backend (RFC 9110, section 10.1.1).
+        let awaits_word = !self.feed.invited && self.feed.progress.bytes == 0 && self.down.head().0.expects_continue;
         let wanted = match (self.feed.done, self.feed.progress.waits_for) {
             (true, _) => Deadline::FirstByte,
+            (false, Side::Source) if awaits_word => Deadline::FirstByte,
             (false, Side::Source) => Deadline::Body(self.feed.progress.bytes),
             (false, Side::Sink) => Deadline::Backend(self.feed.progress.bytes),
         };
@@ -235,6 +240,7 @@ impl<'a, D: Downstream> Proxied<'a, D> {
             up.link.forget_head();
             return Ok(());
         }
+        self.feed.invited |= self.answer.status == 100;
         self.down.interim(&AnswerHead { answer: &self.answer, buf: up.link.head_buf(), changes, request_done: false });
         self.down.timer().set(Instant::now(), self.worker.client_timeouts(self.down.peer()).body);
         let sent = poll_fn(|cx| match self.down.poll_flush(cx) {

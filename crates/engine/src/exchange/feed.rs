@@ -21,12 +21,21 @@ pub(crate) struct Feed {
     keeping: Keeping,
     pub(crate) progress: Progress,
     pub(crate) done: bool,
+    /// The client has been told to send it (100).
+    pub(crate) invited: bool,
 }
 
 impl Feed {
     /// `keep_bytes` is 0 for methods that are not idempotent.
     pub(crate) fn new(keep_bytes: usize) -> Self {
-        Self { kept: Vec::new(), at: 0, keeping: Keeping::UpTo(keep_bytes), progress: Progress::default(), done: false }
+        Self {
+            kept: Vec::new(),
+            at: 0,
+            keeping: Keeping::UpTo(keep_bytes),
+            progress: Progress::default(),
+            done: false,
+            invited: false,
+        }
     }
 
     /// Whether the body can be sent again from its start.

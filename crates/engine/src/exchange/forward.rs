@@ -8,11 +8,11 @@ use super::proxied::{NO_RULES, Proxied, Upstream};
 use crate::cause::Cause;
 use crate::seam::{AnswerHead, Changes, Downstream, Progress, PumpError, Side, poll_pump};
 
-/// How far the answer's body has come, and how far it had when the deadline was set.
+/// How far the answer's body has come, and how far both bodies had when the deadline was set.
 #[derive(Default)]
 struct Body {
     progress: Progress,
-    deadline_at: Option<Progress>,
+    deadline_at: Option<[Progress; 2]>,
 }
 
 /// One direction of a tunnel.
@@ -70,7 +70,11 @@ impl<D: Downstream> Proxied<'_, D> {
         match poll_pump(cx, &mut up.link, self.down, &mut body.progress) {
             Poll::Ready(Ok(())) => return Poll::Ready(Ok(())),
             Poll::Ready(Err(PumpError::Sink)) => return Poll::Ready(Err(Cause::ClientGone)),
-            Poll::Ready(Err(PumpError::Source(_))) => return Poll::Ready(Err(Cause::Truncated)),
+            Poll::Ready(Err(PumpError::Source(_))) => {
+                // What did come is not to be lost with what did not; the connection breaks anyway, so once is enough.
+                let _ = self.down.poll_flush(cx);
+                return Poll::Ready(Err(Cause::Truncated));
+            }
             Poll::Pending => {}
         }
         self.set_body_deadline(body);
@@ -87,9 +91,10 @@ impl<D: Downstream> Proxied<'_, D> {
         Poll::Pending
     }
 
-    /// Each step forward starts the wait anew.
+    /// Each step forward, in either direction, starts the wait anew.
     fn set_body_deadline(&self, body: &mut Body) {
-        if body.deadline_at.replace(body.progress) == Some(body.progress) {
+        let come = [body.progress, self.feed.progress];
+        if body.deadline_at.replace(come) == Some(come) {
             return;
         }
         let longest = match body.progress.waits_for {

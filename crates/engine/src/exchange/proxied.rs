@@ -5,6 +5,7 @@
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use policy::balance::Standing;
 use policy::plan::{HeaderRules, Target};
 use policy::retry::{self, Attempted, Failure, Verdict};
 use wire::head::{Answer, Method};
@@ -91,7 +92,8 @@ impl<'a, D: Downstream> Proxied<'a, D> {
                 Ok(()) => self.counters().failures.add(1),
                 Err(Failed::Exchange(cause)) => return Err(cause),
                 Err(Failed::Attempt(failure, cause)) => {
-                    self.counters().failures.add(1);
+                    // What we lack is not the backend's failure.
+                    self.counters().failures.add(u64::from(cause != Cause::LocalExhausted));
                     if !self.decide(failure, reused) {
                         return Err(cause);
                     }
@@ -106,7 +108,7 @@ impl<'a, D: Downstream> Proxied<'a, D> {
         let wish = Wish { client: facts.client, tried: facts.tried.list() };
         let attempt = Attempt::begin(self.worker, self.target.pool, &wish).ok_or(Cause::NoBackend)?;
         facts.times.attempted = Some(if facts.attempts == 0 { facts.times.started } else { Instant::now() });
-        facts.times.connected = None;
+        (facts.times.connected, facts.times.first_byte) = (None, None);
         facts.attempts += 1;
         facts.backend = Some(attempt.backend);
         facts.tried.push(attempt.backend);
@@ -118,21 +120,42 @@ impl<'a, D: Downstream> Proxied<'a, D> {
 
     /// Whether the answer's status is one to try again elsewhere; a pool without another backend would give it once more.
     fn wants_another_status(&self) -> bool {
-        let others = self.worker.plan.pool(self.target.pool).backends.len() > self.facts.tried.list().len();
-        others && self.target.retry.statuses.contains(&self.answer.status)
+        self.target.retry.statuses.contains(&self.answer.status) && self.has_another()
+    }
+
+    /// Whether the pool has a backend that was not tried and may well answer.
+    fn has_another(&self) -> bool {
+        let mut backends = self.worker.shared.pools[self.target.pool.0 as usize].backends.iter().enumerate();
+        backends.any(|(index, backend)| {
+            let hopeful = matches!(backend.standing(), Standing::Ready | Standing::Unknown);
+            hopeful && !self.facts.tried.list().iter().any(|&tried| usize::from(tried) == index)
+        })
     }
 
     /// Whether there is another attempt.
     fn decide(&self, failure: Failure, reused: bool) -> bool {
-        let attempted = Attempted {
+        let budget = &mut *self.worker.pool(self.target.pool).budget.borrow_mut();
+        let now_ms = self.worker.now_ms(Instant::now());
+        let verdict = retry::decide(&self.target.retry, &self.attempted(reused), failure, budget, now_ms);
+        matches!(verdict, Verdict::Again { .. })
+    }
+
+    /// Whether an exchange whose backend went out goes on elsewhere. Where it cannot, the backend may still answer.
+    pub(super) fn is_better_elsewhere(&self, reused: bool) -> bool {
+        let budget = &mut *self.worker.pool(self.target.pool).budget.borrow_mut();
+        let now_ms = self.worker.now_ms(Instant::now());
+        let (terms, attempted) = (&self.target.retry, self.attempted(reused));
+        self.has_another() && retry::would_repeat(terms, &attempted, Failure::BackendDown, budget, now_ms)
+    }
+
+    /// What `policy` wants to know.
+    fn attempted(&self, reused: bool) -> Attempted {
+        Attempted {
             idempotent: self.method.is_idempotent(),
             replayable: self.feed.is_replayable(),
             reused,
             tries_done: self.facts.attempts,
-        };
-        let budget = &mut *self.worker.pool(self.target.pool).budget.borrow_mut();
-        let now_ms = self.worker.now_ms(Instant::now());
-        matches!(retry::decide(&self.target.retry, &attempted, failure, budget, now_ms), Verdict::Again { .. })
+        }
     }
 
     /// Whether the time for the whole exchange has run out.
@@ -151,7 +174,8 @@ impl<'a, D: Downstream> Proxied<'a, D> {
         if let Some(up) = place {
             self.counters().sent_bytes.add(self.facts.request_bytes);
             self.counters().received_bytes.add(self.facts.answer_bytes);
-            if outcome.is_ok() && self.answer.keep_alive && self.feed.done && up.link.is_reusable() {
+            let was_tunnel = self.answer.status == 101;
+            if outcome.is_ok() && self.answer.keep_alive && !was_tunnel && self.feed.done && up.link.is_reusable() {
                 let since = self.facts.times.first_byte.unwrap_or(self.facts.times.started);
                 up.attempt.give_back(up.link.into_stream(), since);
             }
