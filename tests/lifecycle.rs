@@ -189,11 +189,35 @@ fn port_is_free_again_after_the_end() {
     }
 }
 
+/// Answers, breaks off, switches or resets, as the path says.
+fn moody() -> Backend {
+    Backend::serving(|conn| {
+        loop {
+            let request = conn.wire.read_request()?;
+            match request.target() {
+                "/half" => {
+                    conn.send("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf");
+                    return Ok(());
+                }
+                "/reset" => {
+                    conn.end_with_reset();
+                    return Ok(());
+                }
+                "/switch" => conn.send("HTTP/1.1 101 Switching\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\nbytes"),
+                "/big" => conn
+                    .send([b"HTTP/1.1 200 OK\r\nContent-Length: 200000\r\n\r\n".as_slice(), &[b'x'; 200_000]].concat()),
+                _ => conn.send(OK),
+            }
+        }
+    })
+}
+
 /// Requests on connections of their own, in every way a connection can end.
 fn churn(front: &Evenkeel, connections: usize) {
+    let get = |path: &str| format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n");
     let one = |number: usize| {
         let mut client = front.client();
-        match number % 5 {
+        match number % 10 {
             0 => drop(client.exchange(GET)),
             1 => drop(client.exchange("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")),
             2 => drop(client.exchange("GET / HTTP/1.0\r\n\r\n")),
@@ -201,21 +225,39 @@ fn churn(front: &Evenkeel, connections: usize) {
                 client.send("GET / HTTP/1.1\r\n");
                 client.reset();
             }
-            _ => drop(client.exchange("bad\r\n\r\n")),
+            4 => drop(client.exchange("bad\r\n\r\n")),
+            5 => {
+                client.send(get("/half"));
+                assert!(client.read_answer(Method::Other).is_err());
+            }
+            6 => {
+                client.send(get("/big"));
+                let _ = client.read_exactly(1000);
+                client.reset();
+            }
+            7 => {
+                client.send("GET /switch HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n");
+                let _ = client.read_head();
+            }
+            8 => {
+                client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\nhalf");
+                client.reset();
+            }
+            _ => drop(client.exchange(get("/reset"))),
         }
     };
     std::thread::scope(|scope| {
         for thread in 0..8 {
-            scope.spawn(move || (0..connections / 8).for_each(|number| one(number * 8 + thread)));
+            scope.spawn(move || (0..connections / 8).for_each(|number| one(thread * (connections / 8) + number)));
         }
     });
 }
 
 #[test]
 fn twenty_thousand_connections_leave_no_descriptor_and_no_memory_behind() {
-    let backend = Backend::answering(OK);
+    let backend = moody();
     let front = Setup::new(&backend).workers(2).pool("idle_connections = 4").start();
-    churn(&front, 800);
+    churn(&front, 2000);
     eventually("the first ones are gone", || front.counter("connections") == 0);
     let (before, memory) = (descriptors(front.pid()), peak_kib(front.pid()));
     churn(&front, 20_000);
@@ -232,7 +274,7 @@ fn soak_leaves_nothing_behind() {
     if !long_run() {
         return skip("soak_leaves_nothing_behind", "only in ./test --long");
     }
-    let backends = [Backend::answering(OK), Backend::answering(OK)];
+    let backends = [moody(), moody()];
     let front = Setup::over(backends.each_ref().map(|backend| backend.address.as_str())).workers(2).start();
     churn(&front, 8000);
     eventually("the first ones are gone", || front.counter("connections") == 0);

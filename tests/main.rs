@@ -21,9 +21,13 @@ mod interim;
 #[cfg(test)]
 mod lifecycle;
 #[cfg(test)]
+mod limits;
+#[cfg(test)]
 mod own_answers;
 #[cfg(test)]
 mod routing;
+#[cfg(test)]
+mod smuggling;
 #[cfg(test)]
 mod sockets;
 #[cfg(test)]

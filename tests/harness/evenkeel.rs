@@ -114,9 +114,15 @@ impl Setup {
     /// Starts it and waits until it takes requests and has probed all backends once.
     #[track_caller]
     pub(crate) fn start(self) -> Evenkeel {
+        self.start_with(Command::new(binary()))
+    }
+
+    /// As `start`, by another command, to which the arguments are added.
+    #[track_caller]
+    pub(crate) fn start_with(self, command: Command) -> Evenkeel {
         let folder = tempfile::tempdir().unwrap();
         let text = self.text(folder.path());
-        let mut evenkeel = Evenkeel::spawn(folder, &text, Command::new(binary()));
+        let mut evenkeel = Evenkeel::spawn(folder, &text, command);
         evenkeel.wait_until_ready();
         evenkeel
     }

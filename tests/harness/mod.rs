@@ -22,7 +22,7 @@ pub(crate) use load::{Load, LoadReport};
 pub(crate) use message::{Message, text};
 pub(crate) use nginx::Nginx;
 pub(crate) use patience::{PATIENCE, eventually};
-pub(crate) use process::{Signal, descriptors, find_program, is_root, peak_kib};
+pub(crate) use process::{Signal, cpu_seconds, descriptors, find_program, is_root, peak_kib};
 pub(crate) use wire::{Broken, Method, Wire};
 
 /// A plain answer.

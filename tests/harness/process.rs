@@ -23,6 +23,15 @@ pub(crate) fn peak_kib(pid: u32) -> u64 {
     line.split_whitespace().nth(1).unwrap().parse().unwrap()
 }
 
+/// CPU time that a process has used, user and system.
+pub(crate) fn cpu_seconds(pid: u32) -> f64 {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    let after_name = stat.rsplit_once(") ").unwrap().1;
+    let ticks: f64 = after_name.split(' ').skip(11).take(2).map(|ticks| ticks.parse::<f64>().unwrap()).sum();
+    // The kernel counts in hundredths of a second for user space (USER_HZ).
+    ticks / 100.0
+}
+
 pub(crate) fn is_root() -> bool {
     getuid().is_root()
 }

@@ -1,0 +1,154 @@
+//! Crowds, giants and want: what many or big requests cost, and what happens when the system gives no more.
+
+use std::process::Command;
+use std::time::Duration;
+
+use crate::harness::{
+    Backend, Evenkeel, GET, Method, OK, Setup, Wire, binary, cpu_seconds, eventually, figure, long_run, peak_kib,
+};
+
+/// A field of so many bytes.
+fn field(name: &str, bytes: usize) -> String {
+    format!("{name}: {}\r\n", "v".repeat(bytes))
+}
+
+#[test]
+fn heads_up_to_the_limit_pass_with_what_follows_them() {
+    let backend = Backend::answering(OK);
+    let front = Setup::new(&backend).start();
+    let mut client = front.client();
+    for bytes in [1_000, 8_000, 20_000, 31_000] {
+        let body = "b".repeat(100_000);
+        let head = format!(
+            "POST /{bytes} HTTP/1.1\r\nHost: a\r\n{}Content-Length: {}\r\n\r\n",
+            field("X-Big", bytes),
+            body.len()
+        );
+        client.send(format!("{head}{body}GET /after HTTP/1.1\r\nHost: a\r\n\r\n"));
+        for _ in 0..2 {
+            assert_eq!(client.answer(Method::Other).status(), 200, "{bytes}");
+        }
+        let requests = backend.requests();
+        let [.., big, after] = &requests[..] else { panic!("two requests") };
+        assert_eq!((big.value("X-Big").len(), big.body.len()), (bytes, body.len()));
+        assert_eq!(after.target(), "/after");
+    }
+}
+
+#[test]
+fn answer_heads_up_to_the_limit_pass_with_what_follows_them() {
+    for bytes in [1_000, 20_000, 31_000] {
+        let chunk = format!("186a0\r\n{}\r\n0\r\n\r\n", "b".repeat(100_000));
+        let big = field("X-Big", bytes);
+        let backend = Backend::answering(format!("HTTP/1.1 200 OK\r\n{big}Transfer-Encoding: chunked\r\n\r\n{chunk}"));
+        let front = Setup::new(&backend).start();
+        let mut client = front.client();
+        for _ in 0..2 {
+            let answer = client.exchange(GET);
+            assert_eq!((answer.value("X-Big").len(), answer.body.len()), (bytes, 100_000));
+        }
+    }
+}
+
+#[test]
+fn thousands_of_pipelined_requests_are_served_within_bounds() {
+    let backend = Backend::answering(format!("HTTP/1.1 200 OK\r\nContent-Length: 3000\r\n\r\n{}", "x".repeat(3000)));
+    let front = Setup::new(&backend).start();
+    let before = peak_kib(front.pid());
+    let mut client = front.client();
+    let mut sender = Wire::tcp(client.stream().try_clone().unwrap());
+    let sending = std::thread::spawn(move || sender.send(GET.repeat(5000)));
+    for _ in 0..5000 {
+        assert_eq!(client.answer(Method::Other).body.len(), 3000);
+    }
+    sending.join().unwrap();
+    let grown = peak_kib(front.pid()) - before;
+    assert!(grown < 8 * 1024, "{grown} KiB");
+}
+
+/// Memory by which the process has grown, for each of so many clients.
+fn kib_each(front: &Evenkeel, before: u64, clients: u64) -> u64 {
+    (peak_kib(front.pid()) - before) / clients
+}
+
+#[test]
+fn slow_readers_of_big_answers_cost_bounded_memory() {
+    const ANSWER: usize = 16 * 1024 * 1024;
+    let clients = if long_run() { 2000 } else { 200 };
+    let backend = Backend::serving(|conn| {
+        conn.wire.read_head()?;
+        conn.send(format!("HTTP/1.1 200 OK\r\nContent-Length: {ANSWER}\r\n\r\n"));
+        let piece = vec![b'x'; 256 * 1024];
+        for _ in 0..ANSWER / piece.len() {
+            if conn.wire.try_send(&piece).is_err() {
+                break;
+            }
+        }
+        Ok(())
+    });
+    let front = Setup::new(&backend).start();
+    front.client();
+    let before = peak_kib(front.pid());
+    let crowd: Vec<Wire> = (0..clients)
+        .map(|_| {
+            let mut client = front.client();
+            client.send(GET);
+            client
+        })
+        .collect();
+    eventually("all are under way", || front.backends("active")[0] == clients);
+    let mut last = u64::MAX;
+    eventually("nothing moves any more", || {
+        // Not a wait for something to happen: for nothing to happen.
+        std::thread::sleep(Duration::from_millis(300));
+        let now = front.backends("received_bytes")[0].as_u64().unwrap() + peak_kib(front.pid());
+        std::mem::replace(&mut last, now) == now
+    });
+    let each = kib_each(&front, before, clients);
+    figure(&format!("{clients} slow readers of 16 MiB: {each} KiB each"));
+    assert!(each <= 192, "{each} KiB each");
+    drop(crowd);
+    eventually("all are gone", || front.counter("connections") == 0);
+}
+
+#[test]
+fn clients_that_never_finish_their_heads_cost_bounded_memory() {
+    let clients = 1000;
+    let backend = Backend::answering(OK);
+    let front = Setup::new(&backend).start();
+    front.client();
+    let before = peak_kib(front.pid());
+    let mut crowd: Vec<Wire> = (0..clients).map(|_| front.client()).collect();
+    for client in &mut crowd {
+        client.send("GET / HTTP/1.1\r\nHost: a\r\nX-A: ");
+    }
+    eventually("all are there", || front.counter("connections") == clients);
+    assert_eq!(front.exchange(GET).status(), 200);
+    let each = kib_each(&front, before, clients);
+    figure(&format!("{clients} clients in the middle of a head: {each} KiB each"));
+    assert!(each <= 48, "{each} KiB each");
+}
+
+#[test]
+fn running_out_of_descriptors_pauses_and_recovers() {
+    let backend = Backend::answering(OK);
+    let mut few = Command::new("sh");
+    few.args(["-c", "ulimit -n 100; exec \"$0\" \"$@\""]).arg(binary());
+    let front = Setup::new(&backend).start_with(few);
+    let mut crowd: Vec<Wire> = (0..150).map(|_| front.client()).collect();
+    let before = cpu_seconds(front.pid());
+    eventually("it says that it has no more", || front.log().contains("Too many open files"));
+    for client in &mut crowd {
+        // Some are accepted and some wait; none may make the others wait for ever.
+        let _ = client.try_send(GET);
+    }
+    std::thread::sleep(Duration::from_secs(1));
+    let spent = cpu_seconds(front.pid()) - before;
+    assert!(spent < 0.5, "{spent} s of CPU in about a second: it spins");
+    crowd.truncate(10);
+    eventually("it serves again", || {
+        let mut client = front.client();
+        client.set_patience(Duration::from_secs(1));
+        client.try_send(GET).is_ok() && client.read_answer(Method::Other).is_ok_and(|answer| answer.status() == 200)
+    });
+}
