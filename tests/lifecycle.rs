@@ -8,6 +8,9 @@ use crate::harness::{
     is_root, long_run, peak_kib, skip,
 };
 
+/// What takes less than this waits for no timeout.
+const AT_ONCE: Duration = Duration::from_secs(3);
+
 /// Answers when it is told to.
 fn on_demand() -> (Backend, std::sync::mpsc::Sender<()>) {
     let (answer, wait) = std::sync::mpsc::channel::<()>();
@@ -52,9 +55,15 @@ fn sigterm_finishes_what_runs_and_closes_what_is_idle() {
         let mut slow = waiting_client(&front);
         front.signal(Signal::TERM);
         eventually("new connections are refused", || refuses_connections(&address));
+        let began = Instant::now();
         for client in &mut idle {
             client.expect_close();
         }
+        assert!(
+            began.elapsed() < AT_ONCE,
+            "idle ones are closed at once, also those that never spoke: {:?}",
+            began.elapsed()
+        );
         assert!(front.is_running(), "an exchange still runs");
         answer.send(()).unwrap();
         assert_eq!(slow.read_exactly(8).unwrap(), b"halfhalf");
@@ -83,7 +92,7 @@ fn second_sigterm_stops_at_once() {
     let began = Instant::now();
     front.signal(Signal::TERM);
     let status = front.wait_for_end();
-    assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
+    assert!(began.elapsed() < AT_ONCE, "{:?}", began.elapsed());
     assert_eq!(status.code(), Some(1), "something was cut");
     assert!(slow.read_exactly(8).is_err(), "what was cut must not look whole");
 }
@@ -185,7 +194,9 @@ fn port_is_free_again_after_the_end() {
         let front = Setup::new(&backend).bind(&bind).workers(2).start();
         assert_eq!(front.exchange(GET).status(), 200);
         let _open = front.client();
+        let began = Instant::now();
         assert_eq!(front.stop().code(), Some(0));
+        assert!(began.elapsed() < AT_ONCE, "who never spoke holds nobody up: {:?}", began.elapsed());
     }
 }
 
