@@ -136,3 +136,6 @@ impl Buffers {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

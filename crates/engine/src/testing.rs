@@ -1,5 +1,6 @@
 //! A plan and a worker for unit tests.
 
+use std::future::Future;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -10,6 +11,7 @@ use policy::plan::{
     ListenerId, LogTarget, LogWrite, Match, Plan, PolicyKind, Pool, PoolId, Retry, Route, Target, Wanted,
 };
 use policy::route::Router;
+use tokio::net::UnixStream;
 
 use crate::shared::Shared;
 use crate::worker::{Seed, Worker};
@@ -101,4 +103,23 @@ pub(crate) fn worker(plan: Plan) -> (Rc<Worker>, tokio::sync::mpsc::Receiver<cra
     let shared = Shared::new(&plan, 1);
     let seed = Seed { id: 0, plan: Arc::new(plan), shared, peers: Vec::new(), reports };
     (Worker::new(seed), received)
+}
+
+/// Runs a test on a runtime like that of a worker, for so long at most.
+pub(crate) fn run<F: Future>(test: F) -> F::Output {
+    const BOUND: Duration = Duration::from_secs(30);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build_local(Default::default());
+    let bounded = async { tokio::time::timeout(BOUND, test).await };
+    runtime.expect("a runtime").block_on(bounded).expect("in time")
+}
+
+/// Two ends of a connection whose kernel buffers hold about so many bytes; 0 leaves them as they are.
+pub(crate) fn pair(kernel_bytes: usize) -> (UnixStream, UnixStream) {
+    let (a, b) = UnixStream::pair().expect("a pair of sockets");
+    if kernel_bytes > 0 {
+        for end in [&a, &b] {
+            socket2::SockRef::from(end).set_send_buffer_size(kernel_bytes).expect("a smaller buffer");
+        }
+    }
+    (a, b)
 }
