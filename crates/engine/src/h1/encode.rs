@@ -115,37 +115,47 @@ pub(crate) fn max_forwards(request: &Request, buf: &[u8]) -> Option<u64> {
 /// Fields that say who the client is and by which way it came.
 fn put_forwarding(out: &mut Vec<u8>, head: &RequestHead<'_>) {
     let (request, buf, peer) = (head.request, head.buf, head.peer);
-    let has = |name: Name| peer.trusted && request.fields.iter().any(|f| f.known == name);
-    out.extend_from_slice(b"X-Forwarded-For: ");
-    if peer.trusted {
-        for field in request.fields.iter().filter(|f| f.known == Name::XForwardedFor && !f.value.is_empty()) {
-            out.extend_from_slice(field.value.of(buf));
-            out.extend_from_slice(b", ");
-        }
+    // What the route sets or removes is not ours to say.
+    let plain = head.changes.rules.is_empty();
+    let ours = |name: &[u8]| plain || !head.changes.drops(name);
+    let kept = |name: Name| peer.trusted && request.fields.iter().any(|f| f.known == name);
+    if ours(b"x-forwarded-for") {
+        put_forwarded_for(out, head);
     }
-    put_ip(out, peer);
-    out.extend_from_slice(b"\r\n");
-    if !has(Name::XForwardedProto) {
+    if !kept(Name::XForwardedProto) && ours(b"x-forwarded-proto") {
         out.extend_from_slice(b"X-Forwarded-Proto: http\r\n");
     }
-    if !has(Name::XForwardedHost) && !request.authority.is_empty() {
+    if !kept(Name::XForwardedHost) && !request.authority.is_empty() && ours(b"x-forwarded-host") {
         put_field(out, b"X-Forwarded-Host", request.authority.of(buf));
     }
-    if !has(Name::XForwardedPort) && peer.local_port != 0 {
+    if !kept(Name::XForwardedPort) && peer.local_port != 0 && ours(b"x-forwarded-port") {
         out.extend_from_slice(b"X-Forwarded-Port: ");
         put_decimal(out, u64::from(peer.local_port));
         out.extend_from_slice(b"\r\n");
     }
-    if let Some(id) = head.request_id {
+    if let Some(id) = head.request_id.filter(|_| ours(b"x-request-id")) {
         put_field(out, b"X-Request-Id", id);
     }
-    if head.forwarded {
+    if head.forwarded && ours(b"forwarded") {
         put_forwarded(out, head);
     }
     out.extend_from_slice(match request.version {
         Version::Http10 => b"Via: 1.0 evenkeel\r\n",
         Version::Http11 => b"Via: 1.1 evenkeel\r\n",
     });
+}
+
+/// The hops that a trusted peer names, and the peer.
+fn put_forwarded_for(out: &mut Vec<u8>, head: &RequestHead<'_>) {
+    out.extend_from_slice(b"X-Forwarded-For: ");
+    if head.peer.trusted {
+        for field in head.request.fields.iter().filter(|f| f.known == Name::XForwardedFor && !f.value.is_empty()) {
+            out.extend_from_slice(field.value.of(head.buf));
+            out.extend_from_slice(b", ");
+        }
+    }
+    put_ip(out, head.peer);
+    out.extend_from_slice(b"\r\n");
 }
 
 fn put_ip(out: &mut Vec<u8>, peer: &Peer) {
@@ -271,3 +281,6 @@ pub(crate) fn put_own(out: &mut Vec<u8>, client: Client, own: &OwnAnswer<'_>) {
         out.extend_from_slice(own.body);
     }
 }
+
+#[cfg(test)]
+mod tests;
