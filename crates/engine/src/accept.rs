@@ -56,7 +56,9 @@ pub(crate) async fn run(worker: Rc<Worker>, door: Door) {
 }
 
 async fn accept_tcp(worker: &Rc<Worker>, id: ListenerId, socket: &TcpListener) {
-    let local = socket.local_addr().unwrap_or_else(|_| SocketAddr::from(([0, 0, 0, 0], 0)));
+    let bound = socket.local_addr().unwrap_or_else(|_| SocketAddr::from(([0, 0, 0, 0], 0)));
+    // A socket bound to all addresses does not know which one a client came to; only PROXY headers tell it on.
+    let asks = bound.ip().is_unspecified() && worker.plan.pools.iter().any(|pool| pool.send_proxy.is_some());
     let mut stop = pin!(worker.stop.notified());
     loop {
         let next = poll_fn(|cx| {
@@ -64,7 +66,10 @@ async fn accept_tcp(worker: &Rc<Worker>, id: ListenerId, socket: &TcpListener) {
             or_stop(worker, stop.as_mut(), cx, accepted)
         });
         match next.await {
-            Some(Ok((stream, peer))) => admit_tcp(worker, (id, local), stream, peer),
+            Some(Ok((stream, peer))) => {
+                let local = if asks { stream.local_addr().unwrap_or(bound) } else { bound };
+                admit_tcp(worker, (id, local), stream, peer);
+            }
             Some(Err(error)) => pause_after(worker, &error).await,
             None => return,
         }
@@ -145,7 +150,8 @@ fn hand_on(worker: &Worker, other: usize, (listener, stream, peer): (ListenerId,
 
 /// The worker with the fewest connections, if this one has far more than its share.
 fn less_loaded(worker: &Worker) -> Option<usize> {
-    if worker.peers.len() < 2 {
+    // While stopping, the other worker may be gone before it could take it.
+    if worker.peers.len() < 2 || worker.stopping.get() {
         return None;
     }
     let counts = || worker.shared.workers.iter().map(|w| w.connections.load(Ordering::Relaxed));

@@ -320,8 +320,11 @@ impl Worker {
 
     /// Says, seldom enough, that the system could not give us a connection.
     pub(crate) fn accept_failed(&self, error: &io::Error) {
-        let now = self.now_ms(Instant::now());
-        if now.saturating_sub(self.complained_ms.replace(now)) > COMPLAINT_MS || now < COMPLAINT_MS {
+        // Never 0, which means that there was no complaint yet.
+        let now = self.now_ms(Instant::now()) + 1;
+        let last = self.complained_ms.get();
+        if last == 0 || now.saturating_sub(last) > COMPLAINT_MS {
+            self.complained_ms.set(now);
             tracing::warn!(
                 "cannot accept connections: {error}; raise the descriptor limit (LimitNOFILE=) or lower limits.connections"
             );

@@ -86,8 +86,12 @@ impl Connection {
         if idle.stream.poll_readable(cx).is_ready() {
             return Poll::Ready(true);
         }
-        if idle.timer.poll_late(cx).is_ready() || self.worker.stopping.get() {
+        if idle.timer.poll_late(cx).is_ready() {
             return Poll::Ready(false);
+        }
+        if self.worker.stopping.get() {
+            // A request may be here already, with the runtime yet to hear of it: the kernel had queued the connection.
+            return Poll::Ready(idle.stream.is_stale());
         }
         Poll::Pending
     }
