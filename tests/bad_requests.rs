@@ -261,3 +261,31 @@ fn rfc9112_9_6_a_refused_client_that_still_sends_reads_its_answer() {
     client.send(vec![b'x'; 500_000]);
     assert_eq!(client.answer(Method::Other).status(), 413);
 }
+
+/// Refused before a megabyte has been taken.
+fn refused_early(start: &str, endless: &str) {
+    let backend = Backend::answering(OK);
+    let front = Setup::new(&backend).start();
+    let mut client = front.client();
+    let _ = client.try_send(start);
+    let _ = client.try_send(endless.repeat(1_000_000 / endless.len()));
+    let status = client.answer(Method::Other).status();
+    assert!(matches!(status, 400 | 413 | 431), "{status}");
+    assert_eq!(backend.requests(), []);
+}
+
+#[test]
+fn rfc9112_7_1_1_endless_chunk_extensions_are_refused() {
+    refused_early("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3;", "a=b;");
+}
+
+#[test]
+fn rfc9112_7_1_2_endless_trailers_are_refused() {
+    let start = "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n";
+    refused_early(start, "X-A: 1\r\n");
+}
+
+#[test]
+fn rfc9112_7_1_chunk_sizes_without_end_are_refused() {
+    refused_early("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n", "0");
+}

@@ -391,3 +391,48 @@ fn assert_grew_little(front: &Evenkeel, before: u64) {
     let grown = peak_kib(front.pid()) - before;
     assert!(grown <= GROWTH_KIB, "grew by {grown} KiB");
 }
+
+#[test]
+fn rfc9110_9_3_1_a_get_may_have_a_body() {
+    let backend = Backend::answering(OK);
+    let front = front(&backend);
+    let mut client = front.client();
+    for _ in 0..2 {
+        let answer = client.exchange("GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello");
+        assert_eq!(answer.status(), 200);
+    }
+    assert!(backend.requests().iter().all(|request| request.body_text() == "hello"));
+}
+
+#[test]
+fn rfc9110_9_3_2_head_of_a_chunked_answer_has_no_body() {
+    let backend = Backend::answering("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nX-A: 1\r\n\r\n");
+    let front = front(&backend);
+    let mut client = front.client();
+    for _ in 0..3 {
+        let answer = client.exchange("HEAD / HTTP/1.1\r\nHost: a\r\n\r\n");
+        assert_eq!((answer.status(), answer.value("X-A")), (200, "1"));
+    }
+    assert_eq!(backend.connections(), 1);
+}
+
+#[test]
+fn rfc9112_9_3_older_backends_may_keep_their_connections() {
+    let backend = Backend::answering("HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 2\r\n\r\nok");
+    let front = front(&backend);
+    let mut client = front.client();
+    for _ in 0..3 {
+        let answer = client.exchange(GET);
+        assert_eq!((answer.body_text().as_str(), answer.has("Connection")), ("ok", false));
+    }
+    assert_eq!(backend.connections(), 1);
+}
+
+#[test]
+fn upload_that_nobody_wants_still_reads_its_answer() {
+    let front = Setup::over([format!("127.0.0.1:{}", crate::harness::free_port())]).start();
+    let mut client = front.client();
+    client.send("PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 800000\r\n\r\n");
+    let _ = client.try_send(vec![b'x'; 800_000]);
+    assert_eq!(client.answer(Method::Other).status(), 502);
+}

@@ -5,6 +5,8 @@ mod bad_answers;
 #[cfg(test)]
 mod bad_requests;
 #[cfg(test)]
+mod balancing;
+#[cfg(test)]
 mod bodies;
 #[cfg(test)]
 mod clients;
@@ -22,6 +24,8 @@ mod interim;
 mod lifecycle;
 #[cfg(test)]
 mod limits;
+#[cfg(test)]
+mod logs;
 #[cfg(test)]
 mod own_answers;
 #[cfg(test)]

@@ -49,12 +49,12 @@ fn backend_that_does_not_answer_in_time_is_504() {
 #[test]
 fn first_byte_is_waited_for_from_the_end_of_the_request() {
     let backend = Backend::answering(OK);
-    let front = Setup::new(&backend).pool(ONCE).pool("timeouts = { first_byte = \"200ms\" }").start();
+    let front = Setup::new(&backend).pool(ONCE).pool("timeouts = { first_byte = \"700ms\" }").start();
     let mut client = front.client();
     client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\n");
     for byte in ["b", "o", "d", "y"] {
         // Slower than the limit as a whole: that is not the backend's fault.
-        std::thread::sleep(Duration::from_millis(100));
+        std::thread::sleep(Duration::from_millis(250));
         client.send(byte);
     }
     assert_eq!(client.answer(Method::Other).status(), 200);
@@ -106,12 +106,12 @@ fn answer_that_trickles_is_not_idle() {
         conn.request()?;
         conn.send("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n");
         for byte in ["h", "e", "l", "l", "o"] {
-            std::thread::sleep(Duration::from_millis(100));
+            std::thread::sleep(Duration::from_millis(250));
             conn.send(byte);
         }
         Ok(())
     });
-    let front = Setup::new(&backend).pool("timeouts = { idle = \"300ms\" }").start();
+    let front = Setup::new(&backend).pool("timeouts = { idle = \"1s\" }").start();
     assert_eq!(front.exchange(GET).body_text(), "hello");
 }
 
@@ -160,7 +160,7 @@ fn bad_then_good(bad: &Backend, good: &Backend, pool: &str) -> Evenkeel {
 #[test]
 fn slow_backend_is_left_for_another_by_idempotent_requests_alone() {
     let (bad, good) = (silent(), Backend::answering(OK));
-    let front = bad_then_good(&bad, &good, "timeouts = { first_byte = \"100ms\" }");
+    let front = bad_then_good(&bad, &good, "timeouts = { first_byte = \"700ms\" }");
     for request in
         [GET, "PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi", "DELETE / HTTP/1.1\r\nHost: a\r\n\r\n"]
     {
@@ -255,4 +255,41 @@ fn half_an_answer_is_never_tried_again() {
     client.send(GET);
     assert!(client.read_answer(Method::Other).is_err());
     assert_eq!(good.requests(), []);
+}
+
+#[test]
+fn chunked_body_with_trailers_is_sent_again_whole() {
+    let bad = Backend::serving(|conn| {
+        conn.request()?;
+        conn.end_with_reset();
+        Ok(())
+    });
+    let good = Backend::answering(OK);
+    let front = bad_then_good(&bad, &good, "");
+    let put =
+        "PUT / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n4\r\ndefg\r\n0\r\nX-Sum: 7\r\n\r\n";
+    assert_eq!(front.exchange(put).status(), 200);
+    for backend in [&bad, &good] {
+        let request = backend.request();
+        assert_eq!((request.body_text().as_str(), request.trailers.len()), ("abcdefg", 1));
+    }
+}
+
+#[test]
+fn body_of_any_size_goes_elsewhere_when_no_connection_could_be_made() {
+    let good = Backend::answering(OK);
+    let nowhere = format!("127.0.0.1:{}", crate::harness::free_port());
+    let front = Setup::over([nowhere.as_str(), &good.address]).pool("policy = \"first\"").start();
+    let body = "b".repeat(1_000_000);
+    let answer = front.exchange(format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n{body}", body.len()));
+    assert_eq!(answer.status(), 200);
+    assert!(good.request().body_text() == body);
+}
+
+#[test]
+fn early_hints_do_not_hinder_a_second_attempt() {
+    let bad = Backend::closing("HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n");
+    let good = Backend::answering(OK);
+    let front = bad_then_good(&bad, &good, "");
+    assert_eq!(front.exchange(GET).status(), 200);
 }

@@ -28,6 +28,7 @@ pub(crate) struct Setup {
     listener: String,
     bind: String,
     pool: String,
+    access_log: Option<String>,
     more: String,
 }
 
@@ -44,6 +45,7 @@ impl Setup {
             listener: String::new(),
             bind: "127.0.0.1:0".to_owned(),
             pool: "health = \"off\"\n".to_owned(),
+            access_log: None,
             more: String::new(),
         }
     }
@@ -79,6 +81,12 @@ impl Setup {
         self.pool(&format!("health = {table}"))
     }
 
+    /// Lines of `[access_log]` in place of errors to a file beside the configuration.
+    pub(crate) fn access_log(mut self, lines: &str) -> Self {
+        self.access_log = Some(lines.to_owned());
+        self
+    }
+
     /// Tables: routes, pools, listeners, limits.
     pub(crate) fn more(mut self, tables: &str) -> Self {
         self.more += tables;
@@ -97,13 +105,14 @@ impl Setup {
         let mut text = String::new();
         let folder = folder.display();
         let (workers, bind, backends) = (self.workers, &self.bind, self.backends.join(", "));
+        let access_log = self.access_log.clone().unwrap_or(format!("to = \"{folder}/access.log\""));
         // Writing to a string cannot fail.
         let _ = write!(
             text,
             "[runtime]\nworkers = {workers}\n\
              [admin]\nbind = []\nsocket = \"unix:{folder}/admin.sock\"\n\
              [check]\nallow = [\"one-backend\", \"health-off\", \"unused-pool\"]\n\
-             [access_log]\nwrite = \"errors\"\nto = \"{folder}/access.log\"\n\
+             [access_log]\n{access_log}\n\
              [listener.web]\nbind = \"{bind}\"\npool = \"app\"\n{}\
              [pool.app]\nbackends = [{backends}]\n{}{}",
             self.listener, self.pool, self.more

@@ -1,0 +1,135 @@
+//! Balancing over all workers: what must hold for the process and not for each worker alone.
+
+use crate::harness::{Backend, Evenkeel, GET, Setup, Wire, eventually};
+
+/// Answers `/hold` never, everything else with its name.
+fn holding(name: &'static str) -> Backend {
+    Backend::serving(move |conn| {
+        loop {
+            if conn.request()?.target() == "/hold" {
+                conn.until_closed();
+                return Ok(());
+            }
+            conn.send(format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{name}", name.len()));
+        }
+    })
+}
+
+fn over(backends: &[Backend], pool: &str) -> Evenkeel {
+    Setup::over(backends.iter().map(|backend| backend.address.as_str())).workers(4).pool(pool).start()
+}
+
+/// Clients whose requests are held; with them as many requests run as there are clients.
+fn hold(front: &Evenkeel, clients: u64) -> Vec<Wire> {
+    let before = running(front);
+    let held = (0..clients)
+        .map(|_| {
+            let mut client = front.client();
+            client.send("GET /hold HTTP/1.1\r\nHost: a\r\n\r\n");
+            client
+        })
+        .collect();
+    eventually("all are held", || running(front) == before + clients);
+    held
+}
+
+fn running(front: &Evenkeel) -> u64 {
+    front.backends("active").iter().filter_map(serde_json::Value::as_u64).sum()
+}
+
+#[test]
+fn least_requests_counts_what_all_workers_run() {
+    let backends = [holding("one"), holding("two"), holding("three")];
+    let front = over(&backends, "policy = \"least-requests\"");
+    let _held: Vec<Vec<Wire>> = (0..60).map(|_| hold(&front, 1)).collect();
+    let active: Vec<u64> = front.backends("active").iter().filter_map(serde_json::Value::as_u64).collect();
+    assert!(active.iter().all(|&running| running.abs_diff(20) <= 4), "{active:?}");
+}
+
+#[test]
+fn least_requests_heeds_weights() {
+    let backends = [holding("one"), holding("two")];
+    let addresses = backends.each_ref().map(|backend| backend.address.clone());
+    let front = Setup::over(["127.0.0.1:1"])
+        .workers(4)
+        .more(&format!(
+            "[pool.heavy]\nhealth = \"off\"\npolicy = \"least-requests\"\n\
+             backends = [{{ address = \"{}\", weight = 3 }}, \"{}\"]\n[[route]]\npath = \"/*\"\npool = \"heavy\"",
+            addresses[0], addresses[1]
+        ))
+        .start();
+    let mut held: Vec<Wire> = Vec::new();
+    for _ in 0..40 {
+        let mut client = front.client();
+        client.send("GET /hold HTTP/1.1\r\nHost: a\r\n\r\n");
+        held.push(client);
+        eventually("it is held", || {
+            backends.iter().map(|backend| backend.requests().len()).sum::<usize>() == held.len()
+        });
+    }
+    let first = backends[0].requests().len();
+    assert!(first.abs_diff(30) <= 4, "{first} of 40 went to the one with three quarters of the weight");
+}
+
+#[test]
+fn power_of_two_avoids_the_loaded() {
+    let backends = [holding("one"), holding("two")];
+    let front = over(&backends, "policy = \"power-of-two\"");
+    let _held: Vec<Vec<Wire>> = (0..40).map(|_| hold(&front, 1)).collect();
+    let active: Vec<u64> = front.backends("active").iter().filter_map(serde_json::Value::as_u64).collect();
+    // With two backends, both are thrown or the same one twice: the difference stays small, unlike with chance alone.
+    assert!(active[0].abs_diff(active[1]) <= 16, "{active:?}");
+}
+
+#[test]
+fn round_robin_of_four_workers_is_still_even() {
+    let backends = [holding("one"), holding("two"), holding("three")];
+    let front = over(&backends, "");
+    for _ in 0..300 {
+        front.exchange(GET);
+    }
+    let seen: Vec<usize> = backends.iter().map(|backend| backend.requests().len()).collect();
+    // Each worker has a phase of its own: at most two requests apart in each.
+    assert!(seen.iter().all(|&requests| requests.abs_diff(100) <= 8), "{seen:?}");
+}
+
+#[test]
+fn ip_hash_sends_a_client_to_one_backend_from_all_workers() {
+    let backends = [holding("one"), holding("two"), holding("three")];
+    let addresses = backends.each_ref().map(|backend| backend.address.as_str());
+    let front = Setup::over(addresses)
+        .workers(4)
+        .pool("policy = \"ip-hash\"")
+        .listener("trusted_proxies = \"127.0.0.1\"")
+        .start();
+    let ask = |client: u32| {
+        front.exchange(format!("GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 10.0.0.{client}\r\n\r\n")).body_text()
+    };
+    let mut used = std::collections::BTreeSet::new();
+    for client in 0..30 {
+        let first = ask(client);
+        for _ in 0..8 {
+            assert_eq!(ask(client), first, "client {client}");
+        }
+        used.insert(first);
+    }
+    assert_eq!(used.len(), 3);
+}
+
+#[test]
+fn names_are_resolved() {
+    let backend = holding("by name");
+    let port = backend.address.rsplit_once(':').unwrap().1;
+    let front = Setup::over([format!("localhost:{port}")]).start();
+    eventually("the name is resolved", || front.exchange(GET).status() == 200);
+    assert_eq!(front.exchange(GET).body_text(), "by name");
+}
+
+#[test]
+fn name_that_does_not_resolve_is_no_reason_not_to_start() {
+    let good = holding("good");
+    let front = Setup::over(["nowhere.invalid:80", &good.address]).start();
+    for _ in 0..10 {
+        assert_eq!(front.exchange(GET).body_text(), "good");
+    }
+}
