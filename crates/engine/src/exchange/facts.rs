@@ -145,3 +145,6 @@ fn parse_hop(hop: &[u8]) -> Option<IpAddr> {
     let ip = text.parse().ok().or_else(|| text.parse().ok().map(|addr: std::net::SocketAddr| addr.ip()));
     ip.or_else(|| text.strip_prefix('[')?.strip_suffix(']')?.parse().ok()).map(|ip: IpAddr| ip.to_canonical())
 }
+
+#[cfg(test)]
+mod tests;

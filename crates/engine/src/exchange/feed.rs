@@ -5,7 +5,7 @@
 
 use std::task::{Context, Poll};
 
-use crate::seam::{Cut, Downstream, Fill, Progress, Source, Trailers};
+use crate::seam::{Cut, Fill, Progress, Source, Trailers};
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Keeping {
@@ -58,7 +58,7 @@ impl Feed {
         self.progress = Progress::default();
     }
 
-    pub(crate) fn of<'a, D: Downstream>(&'a mut self, down: &'a mut D) -> Fed<'a, D> {
+    pub(crate) fn of<'a, D: Source>(&'a mut self, down: &'a mut D) -> Fed<'a, D> {
         Fed { feed: self, down }
     }
 
@@ -83,7 +83,7 @@ pub(crate) struct Fed<'a, D> {
     down: &'a mut D,
 }
 
-impl<D: Downstream> Source for Fed<'_, D> {
+impl<D: Source> Source for Fed<'_, D> {
     fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<Result<Fill, Cut>> {
         self.down.poll_fill(cx)
     }
@@ -106,3 +106,6 @@ impl<D: Downstream> Source for Fed<'_, D> {
         self.down.trailers()
     }
 }
+
+#[cfg(test)]
+mod tests;

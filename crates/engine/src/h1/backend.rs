@@ -145,3 +145,6 @@ impl Sink for BackendLink<'_> {
         self.link.poll_end(cx, trailers)
     }
 }
+
+#[cfg(test)]
+mod tests;
