@@ -6,6 +6,7 @@
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -183,7 +184,7 @@ impl Attempt {
         self.counters().connects.add(1);
         let backend = &self.worker.plan.pool(self.pool).backends[self.backend];
         let connected = match &backend.address {
-            Address::Unix(path) => UnixStream::connect(path).await.map(Stream::Unix),
+            Address::Unix(path) => connect_unix(path).await,
             Address::Ip(_) | Address::Name(..) => {
                 let local = &self.worker.pool(self.pool).backends[self.backend];
                 let Some(address) = local.address.get() else { return Err(ConnectError::Unresolved) };
@@ -213,6 +214,15 @@ impl Drop for Attempt {
     }
 }
 
+async fn connect_unix(path: &Path) -> io::Result<Stream> {
+    // Here EAGAIN says that the backend's queue is full, which is no lack of ours.
+    let refused = |error: io::Error| match error.kind() {
+        io::ErrorKind::WouldBlock => io::ErrorKind::ConnectionRefused.into(),
+        _ => error,
+    };
+    UnixStream::connect(path).await.map(Stream::Unix).map_err(refused)
+}
+
 async fn connect_tcp(address: SocketAddr) -> io::Result<Stream> {
     let tcp = TcpStream::connect(address).await?;
     tcp.set_nodelay(true)?;
@@ -226,3 +236,6 @@ impl From<io::Error> for ConnectError {
         if error.raw_os_error().is_some_and(|code| OURS.contains(&code)) { Self::Local } else { Self::Failed }
     }
 }
+
+#[cfg(test)]
+mod tests;
