@@ -149,6 +149,7 @@ fn chunked_bodies() -> Vec<Case> {
         chunked("bare LF after a chunk", "3\r\nabc\n0\r\n\r\n"),
         chunked("NUL in a chunk extension", "3;a=\0\r\nabc\r\n0\r\n\r\n"),
         chunked("trailer without a colon", "3\r\nabc\r\n0\r\nX-A\r\n\r\n"),
+        chunked("request line among the trailers", "0\r\nGET /hidden HTTP/1.1\r\nHost: a\r\n\r\n"),
         chunked("folded trailer", "3\r\nabc\r\n0\r\nX-A: 1\r\n 2\r\n\r\n"),
     ]
 }
