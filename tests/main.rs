@@ -9,6 +9,8 @@ mod balancing;
 #[cfg(test)]
 mod bodies;
 #[cfg(test)]
+mod chaos;
+#[cfg(test)]
 mod clients;
 #[cfg(test)]
 mod connections;
