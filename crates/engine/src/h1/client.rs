@@ -140,6 +140,7 @@ async fn busy(worker: Rc<Worker>, idle: Idle) -> Option<Idle> {
     if client.greeting == Greeting::Proxy {
         client.read_proxy_header().await?;
     }
+    let mut served = false;
     loop {
         let (arrived, head) = client.read_head().await;
         let ended = match head {
@@ -152,8 +153,12 @@ async fn busy(worker: Rc<Worker>, idle: Idle) -> Option<Idle> {
                 client.counters().refused.add(1);
                 refuse(worker, &mut client, arrived, cause).await
             }
+            // The deadline that a connection came with goes on, unless it is done with.
+            Head::NotYet if served => return Some(client.into_idle()),
+            Head::NotYet => return Some(client.into_silent()),
             Head::End => return None,
         };
+        served = true;
         if ended == Ended::Broken {
             client.abort();
             return None;
@@ -173,7 +178,9 @@ async fn busy(worker: Rc<Worker>, idle: Idle) -> Option<Idle> {
 enum Head {
     Whole,
     Refused(Cause),
-    /// The client closed, or went silent within nothing or little.
+    /// Nothing has come: a new connection counts as readable until it is asked.
+    NotYet,
+    /// The client closed.
     End,
 }
 
@@ -214,19 +221,23 @@ impl<'w> Client<'w> {
     async fn read_head(&mut self) -> (Instant, Head) {
         let arrived = Instant::now();
         self.whole_late = None;
+        if !self.link.has_input() {
+            match poll_fn(|cx| Poll::Ready(self.link.poll_read_more(cx, Size::Head))).await {
+                Poll::Ready(Ok(n)) if n > 0 => {}
+                Poll::Ready(_) => return (arrived, Head::End),
+                Poll::Pending => return (arrived, Head::NotYet),
+            }
+        }
         loop {
-            if self.link.has_input()
-                && let Some(head) = self.parse_head()
-            {
+            if let Some(head) = self.parse_head() {
                 return (arrived, head);
             }
             if self.whole_late.is_none() {
                 self.timer.set(arrived, self.worker.client_timeouts(&self.peer).header);
             }
-            let began = self.link.has_input();
             match poll_fn(|cx| self.poll_more(cx)).await {
-                Some(Ok(n)) if n > 0 => self.whole_late = began.then(Instant::now),
-                None if began => return (arrived, Head::Refused(Cause::HeaderTimeout)),
+                Some(Ok(n)) if n > 0 => self.whole_late = Some(Instant::now()),
+                None => return (arrived, Head::Refused(Cause::HeaderTimeout)),
                 _ => return (arrived, Head::End),
             }
         }
@@ -250,6 +261,9 @@ impl<'w> Client<'w> {
     fn poll_more(&mut self, cx: &mut Context<'_>) -> Poll<Option<io::Result<usize>>> {
         if let Poll::Ready(read) = self.link.poll_read_more(cx, Size::Head) {
             return Poll::Ready(Some(read));
+        }
+        if self.worker.stopping.get() && !self.link.has_input() {
+            return Poll::Ready(None);
         }
         self.timer.poll_late(cx).map(|()| None)
     }
@@ -345,9 +359,15 @@ impl<'w> Client<'w> {
         came
     }
 
-    fn into_idle(mut self) -> Idle {
-        self.worker.requests.put(std::mem::take(&mut self.request));
+    /// Folds up between exchanges.
+    fn into_idle(self) -> Idle {
         self.timer.set(Instant::now(), self.worker.client_timeouts(&self.peer).keep_alive);
+        self.into_silent()
+    }
+
+    /// Folds up with the deadline as it is.
+    fn into_silent(mut self) -> Idle {
+        self.worker.requests.put(std::mem::take(&mut self.request));
         Idle { stream: self.link.into_stream(), peer: self.peer, greeting: self.greeting, timer: self.timer }
     }
 }

@@ -20,6 +20,8 @@ const COALESCE_BYTES: usize = 8 * 1024;
 enum Reading {
     /// It has ended, or there is none.
     Done,
+    /// Its framing is wrong: nobody knows where it ends, so nothing behind it may be read.
+    Broken(&'static str),
     Length(u64),
     Chunked(Decoder),
     UntilClose,
@@ -254,9 +256,18 @@ impl<'w> Link<'w> {
 
     /// Finds body bytes in the unread input; `None` if more input is needed.
     fn find_data(&mut self) -> Result<Option<Fill>, Cut> {
+        let found = self.look_for_data();
+        if let Err(Cut::Malformed(why)) = found {
+            self.reading = Reading::Broken(why);
+        }
+        found
+    }
+
+    fn look_for_data(&mut self) -> Result<Option<Fill>, Cut> {
         let unread = self.mem.inbox.end - self.mem.inbox.start;
         match &mut self.reading {
             Reading::Done => return Ok(Some(Fill::End)),
+            Reading::Broken(why) => return Err(Cut::Malformed(why)),
             Reading::Length(left) => {
                 self.available = usize::try_from(*left).unwrap_or(usize::MAX).min(unread);
             }
