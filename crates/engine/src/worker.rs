@@ -273,7 +273,7 @@ impl Worker {
         }
     }
 
-    fn backend_changed(&self, pool: PoolId, backend: usize) {
+    pub(crate) fn backend_changed(&self, pool: PoolId, backend: usize) {
         let standing = self.shared.pools[pool.0 as usize].backends[backend].standing();
         if matches!(standing, policy::balance::Standing::Out | policy::balance::Standing::Excluded) {
             let counters = &self.counters().pools[pool.0 as usize][backend];

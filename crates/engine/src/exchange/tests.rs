@@ -1,5 +1,13 @@
 //! The relay carries several exchanges in one task (DESIGN D6): a mock of an HTTP/2-like connection with two streams
-//! drives them, without a task for each, before real backend sockets.
+//! drives them, without a task for each, before real backend sockets. Beside it, whole connections over real sockets,
+//! one file for each concern.
+
+mod bodies;
+mod ends;
+mod front;
+mod retries;
+mod stopping;
+mod timeouts;
 
 use std::cell::RefCell;
 use std::collections::VecDeque;

@@ -1,0 +1,231 @@
+//! Which wait ended an exchange, and whose fault that was.
+
+use std::time::{Duration, Instant};
+
+use super::front::{Backend, Front, GET, OK, cause, plan, target};
+use crate::testing::run;
+
+const SHORT: Duration = Duration::from_millis(150);
+const POST: &str = "POST / HTTP/1.1\r\nHost: a.test\r\nContent-Length: 5\r\n\r\nhello";
+
+#[test]
+fn a_silent_backend_is_late_with_its_first_byte() {
+    run(async {
+        let backend = Backend::new().await;
+        let mut plan = plan(&[&backend]);
+        target(&mut plan).timeouts.first_byte = Some(SHORT);
+        let mut front = Front::new(plan).await;
+        let asked = Instant::now();
+        let mut client = front.asked(POST).await;
+        let mut silent = backend.accept().await;
+        silent.head().await;
+        let got = client.answer().await;
+        assert_eq!(got.status, 504);
+        assert!(asked.elapsed() >= SHORT - Duration::from_millis(1));
+        let line = front.failure().await;
+        assert_eq!(cause(&line), ("first-byte-timeout", 1), "what is not idempotent is not repeated");
+        assert_eq!(got.field("X-Request-Id"), line["request_id"].as_str());
+        assert_eq!(silent.rest().await, b"hello", "the attempt's connection is closed");
+        front.at_rest().await;
+        assert_eq!(front.counters(0).failures.get(), 1);
+    });
+}
+
+#[test]
+fn a_silent_backend_is_left_for_another() {
+    run(async {
+        let (first, second) = (Backend::new().await, Backend::new().await);
+        let mut plan = plan(&[&first, &second]);
+        target(&mut plan).timeouts.first_byte = Some(SHORT);
+        let mut front = Front::new(plan).await;
+        let mut client = front.asked(GET).await;
+        let mut silent = first.accept().await;
+        silent.head().await;
+        let mut other = second.accept().await;
+        other.head().await;
+        other.send(OK).await;
+        assert_eq!(client.answer().await.status, 200);
+        front.at_rest().await;
+        front.expect_no_failure();
+    });
+}
+
+#[test]
+fn the_whole_time_counts_over_all_attempts() {
+    run(async {
+        let (first, second) = (Backend::new().await, Backend::new().await);
+        let mut plan = plan(&[&first, &second]);
+        target(&mut plan).timeouts.first_byte = Some(SHORT * 2);
+        target(&mut plan).timeouts.total = Some(SHORT * 3);
+        let mut front = Front::new(plan).await;
+        let asked = Instant::now();
+        let mut client = front.asked(GET).await;
+        let (mut one, mut two) = (first.accept().await, second.accept().await);
+        one.head().await;
+        two.head().await;
+        assert_eq!(client.answer().await.status, 504);
+        let took = asked.elapsed();
+        assert!(took >= SHORT * 3 - Duration::from_millis(15) && took < Duration::from_secs(5), "{took:?}");
+        assert_eq!(cause(&front.failure().await), ("total-timeout", 2));
+        front.at_rest().await;
+    });
+}
+
+#[test]
+fn the_whole_time_ends_an_answer_that_trickles() {
+    run(async {
+        let backend = Backend::new().await;
+        let mut plan = plan(&[&backend]);
+        target(&mut plan).timeouts.total = Some(SHORT * 2);
+        let mut front = Front::new(plan).await;
+        let mut client = front.asked(GET).await;
+        let mut trickling = backend.accept().await;
+        trickling.head().await;
+        trickling.send("HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n").await;
+        client.head().await;
+        let mut ticks = tokio::time::interval(SHORT / 3);
+        let (_, line) = tokio::join!(
+            async {
+                while tokio::io::AsyncWriteExt::write_all(&mut trickling.stream, b"x").await.is_ok() {
+                    ticks.tick().await;
+                }
+            },
+            front.failure()
+        );
+        assert_eq!(cause(&line), ("total-timeout", 1));
+        assert!(client.rest().await.len() < 1000);
+        front.at_rest().await;
+    });
+}
+
+#[test]
+fn a_body_that_stands_still_is_the_clients_fault() {
+    run(async {
+        let backend = Backend::new().await;
+        let mut plan = plan(&[&backend]);
+        plan.listeners[0].timeouts.body = Some(SHORT);
+        target(&mut plan).timeouts.first_byte = Some(SHORT / 3);
+        let mut front = Front::new(plan).await;
+        let mut client = front.asked("PUT / HTTP/1.1\r\nHost: a.test\r\nContent-Length: 9\r\n\r\nhello").await;
+        let mut waiting = backend.accept().await;
+        waiting.head().await;
+        assert_eq!(client.answer().await.status, 408);
+        assert_eq!(cause(&front.failure().await), ("body-timeout", 1));
+        front.at_rest().await;
+        assert_eq!(front.counters(0).failures.get(), 0, "the backend has done nothing wrong");
+    });
+}
+
+#[test]
+fn a_client_that_waits_for_100_is_not_at_fault_but_the_backend_that_does_not_say_it() {
+    run(async {
+        let backend = Backend::new().await;
+        let mut plan = plan(&[&backend]);
+        plan.listeners[0].timeouts.body = Some(SHORT);
+        target(&mut plan).timeouts.first_byte = Some(SHORT * 2);
+        target(&mut plan).retry.tries = 1;
+        let mut front = Front::new(plan).await;
+        let head = "PUT / HTTP/1.1\r\nHost: a.test\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n";
+        let mut client = front.asked(head).await;
+        let mut silent = backend.accept().await;
+        silent.head().await;
+        assert_eq!(client.answer().await.status, 504);
+        assert_eq!(cause(&front.failure().await), ("first-byte-timeout", 1));
+        front.at_rest().await;
+        let mut client = front.asked(head).await;
+        let mut inviting = backend.accept().await;
+        inviting.head().await;
+        inviting.send("HTTP/1.1 100 Continue\r\n\r\n").await;
+        assert!(client.head().await.starts_with("HTTP/1.1 100 "));
+        assert_eq!(client.answer().await.status, 408, "now it is the client's turn");
+        assert_eq!(cause(&front.failure().await), ("body-timeout", 1));
+        front.at_rest().await;
+    });
+}
+
+#[test]
+fn an_answer_that_stands_still_is_cut() {
+    run(async {
+        let backend = Backend::new().await;
+        let mut plan = plan(&[&backend]);
+        target(&mut plan).timeouts.idle = Some(SHORT);
+        let mut front = Front::new(plan).await;
+        let mut client = front.asked(GET).await;
+        let mut stuck = backend.accept().await;
+        stuck.head().await;
+        stuck.send("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf").await;
+        client.head().await;
+        assert_eq!(client.rest().await, b"half");
+        assert_eq!(cause(&front.failure().await), ("idle-timeout", 1));
+        front.at_rest().await;
+    });
+}
+
+#[test]
+fn an_upload_that_goes_on_keeps_the_wait_for_its_answer_alive() {
+    run(async {
+        let backend = Backend::new().await;
+        let mut plan = plan(&[&backend]);
+        target(&mut plan).timeouts.idle = Some(SHORT);
+        let mut front = Front::new(plan).await;
+        let mut client = front.asked("PUT / HTTP/1.1\r\nHost: a.test\r\nContent-Length: 8\r\n\r\n").await;
+        let mut patient = backend.accept().await;
+        patient.head().await;
+        patient.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n").await;
+        client.head().await;
+        let mut ticks = tokio::time::interval(SHORT / 3);
+        for _ in 0..8 {
+            ticks.tick().await;
+            client.send("x").await;
+        }
+        patient.read_exactly(8).await;
+        patient.send("hi").await;
+        assert_eq!(client.read_exactly(2).await, b"hi");
+        front.at_rest().await;
+        front.expect_no_failure();
+    });
+}
+
+#[test]
+fn a_client_that_does_not_take_its_answer_is_given_up() {
+    run(async {
+        let backend = Backend::new().await;
+        let mut plan = plan(&[&backend]);
+        plan.listeners[0].timeouts.body = Some(SHORT);
+        let mut front = Front::new(plan).await;
+        let client = front.asked(GET).await;
+        let mut eager = backend.accept().await;
+        eager.head().await;
+        let body = vec![b'x'; 32 * 1024 * 1024];
+        eager.send(format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len())).await;
+        let (sent, line) = tokio::join!(
+            async { tokio::io::AsyncWriteExt::write_all(&mut eager.stream, &body).await.is_ok() },
+            front.failure()
+        );
+        assert!(!sent);
+        assert_eq!(cause(&line), ("client-stalled", 1));
+        front.at_rest().await;
+        assert_eq!(front.counters(0).failures.get(), 0);
+        drop(client);
+    });
+}
+
+#[test]
+fn a_tunnel_that_is_silent_ends_and_nobody_is_to_blame() {
+    run(async {
+        let backend = Backend::new().await;
+        let mut plan = plan(&[&backend]);
+        plan.listeners[0].timeouts.tunnel = Some(SHORT);
+        let mut front = Front::new(plan).await;
+        let upgrade = "GET / HTTP/1.1\r\nHost: a.test\r\nConnection: upgrade\r\nUpgrade: echo\r\n\r\n";
+        let mut client = front.asked(upgrade).await;
+        let mut silent = backend.accept().await;
+        silent.head().await;
+        silent.send("HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: echo\r\n\r\n").await;
+        client.head().await;
+        assert_eq!(client.rest().await, b"");
+        assert_eq!(silent.rest().await, b"");
+        front.at_rest().await;
+        front.expect_no_failure();
+    });
+}
