@@ -5,6 +5,8 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
@@ -57,7 +59,7 @@ impl AccessLog {
             LogTarget::Stdout => Self::to(io::stdout(), "standard output".to_owned()),
             LogTarget::File(path) => {
                 let name = path.display().to_string();
-                let opened = OpenOptions::new().create(true).append(true).open(path);
+                let opened = open_for_lines(path);
                 Self::to(opened.map_err(|error| explain(&name, &error))?, name)
             }
         }
@@ -117,6 +119,15 @@ impl Sink for File {}
 impl Sink for io::Stdout {}
 #[cfg(test)]
 impl Sink for tests::Valve {}
+
+/// A FIFO that nobody reads would hold the start up without a word; asked not to wait, the system says so.
+fn open_for_lines(path: &Path) -> io::Result<File> {
+    let no_waiting = i32::try_from(rustix::fs::OFlags::NONBLOCK.bits()).unwrap_or(0);
+    let mut options = OpenOptions::new();
+    options.create(true).append(true);
+    drop(options.clone().custom_flags(no_waiting).open(path)?);
+    options.open(path)
+}
 
 fn explain(name: &str, error: &io::Error) -> io::Error {
     io::Error::new(

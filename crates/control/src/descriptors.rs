@@ -18,14 +18,25 @@ pub struct Descriptors {
 }
 
 impl Descriptors {
+    /// Client connections to allow: a quarter of the descriptors stays for backends, probes and the admin interface.
+    #[must_use]
+    pub fn connections(&self, limit: usize) -> usize {
+        let most = self.allowed.map_or(u64::MAX, |allowed| allowed - allowed / 4);
+        limit.min(usize::try_from(most).unwrap_or(usize::MAX))
+    }
+
     /// What to tell the operator when the limits cannot be reached.
     #[must_use]
     pub fn shortfall(&self) -> Option<String> {
         let allowed = self.allowed.filter(|&allowed| allowed < self.wanted)?;
         Some(format!(
             "this process may open {allowed} files, but limits.connections and the backends can need {}: raise it \
-             (LimitNOFILE={} in the systemd unit, or `ulimit -n {}` before the start) or lower limits.connections",
-            self.wanted, self.wanted, self.wanted
+             (LimitNOFILE={} in the systemd unit, or `ulimit -n {}` before the start) or lower limits.connections; \
+             until then at most {} clients can be connected",
+            self.wanted,
+            self.wanted,
+            self.wanted,
+            allowed - allowed / 4
         ))
     }
 }
@@ -66,6 +77,13 @@ mod tests {
         let text = Descriptors { wanted: 200_513, allowed: Some(1024) }.shortfall().unwrap();
         assert!(text.contains("LimitNOFILE=200513") && text.contains("ulimit -n 200513"), "{text}");
         assert!(text.contains("1024"), "{text}");
+    }
+
+    #[test]
+    fn a_quarter_is_kept_from_clients() {
+        assert_eq!(Descriptors { wanted: 200_513, allowed: Some(64) }.connections(100_000), 48);
+        assert_eq!(Descriptors { wanted: 1_000, allowed: Some(20_000) }.connections(200), 200);
+        assert_eq!(Descriptors { wanted: 200_513, allowed: None }.connections(100_000), 100_000);
     }
 
     #[test]

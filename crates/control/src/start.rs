@@ -1,7 +1,7 @@
 //! Starting: the data plane, the control thread, the first round of probes.
 
 use std::io;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -46,7 +46,8 @@ impl Control {
     /// The access log cannot be opened, or a thread or runtime cannot be made.
     pub fn start(plan: Arc<Plan>, groups: Vec<Group>, workers: usize) -> io::Result<Self> {
         let clock = Clock::start();
-        if let Some(shortfall) = descriptors::raise(&plan).shortfall() {
+        let descriptors = descriptors::raise(&plan);
+        if let Some(shortfall) = descriptors.shortfall() {
             tracing::warn!("{shortfall}");
         }
         let log = match plan.access_log.write {
@@ -58,6 +59,7 @@ impl Control {
         let (reports, taken) = channel(QUEUE);
         let engine = Engine::start(Arc::clone(&plan), groups, workers, reports.clone())?;
         let shared = Arc::clone(engine.shared());
+        shared.connection_limit.store(descriptors.connections(plan.limits.connections), Ordering::Relaxed);
         let record = ProcessRecord {
             backends: Arc::new(Backends::new(Arc::clone(&plan), Arc::clone(&shared))),
             failures: Mutex::new(Ring::default()),

@@ -43,7 +43,7 @@ pub struct ProcessStatus {
     pub workers: usize,
     /// Client connections open now.
     pub connections: usize,
-    /// `limits.connections`.
+    /// Client connections that may be open at once: `limits.connections`, or less where the system allows less.
     pub connections_limit: usize,
     /// Access log lines lost, because nobody took them in time or they could not be written.
     pub access_log_lost: u64,
@@ -237,7 +237,7 @@ impl ProcessRecord {
             generation: self.plan.generation,
             workers: self.shared.workers.len(),
             connections: self.shared.connections(),
-            connections_limit: self.plan.limits.connections,
+            connections_limit: self.shared.connection_limit.load(Ordering::Relaxed),
             access_log_lost: self.access_log_lost(),
         }
     }

@@ -114,6 +114,7 @@ async fn pause_after(worker: &Worker, error: &io::Error) {
     // A connection that its client has already given up is nobody's fault.
     if !matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::Interrupted) {
         worker.accept_failed(error);
+        worker.close_all_idle();
         tokio::time::sleep(EXHAUSTED_PAUSE).await;
     }
 }
@@ -169,7 +170,7 @@ fn listener(worker: &Worker, id: ListenerId) -> &Listener {
 
 fn open(worker: &Rc<Worker>, (id, local): (ListenerId, SocketAddr), stream: Stream, peer: SocketAddr) {
     let counters = &worker.counters().listeners[usize::from(id.0)];
-    if worker.shared.connections() >= worker.plan.limits.connections {
+    if worker.shared.connections() >= worker.shared.connection_limit.load(Ordering::Relaxed) {
         counters.over_limit.add(1);
         return;
     }

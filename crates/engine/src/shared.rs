@@ -21,6 +21,8 @@ pub struct Shared {
     pub workers: Vec<WorkerShared>,
     /// Set once the process stops taking new connections.
     pub stopping: AtomicBool,
+    /// Client connections that may be open at once: `limits.connections`, or less where the system allows less.
+    pub connection_limit: AtomicUsize,
 }
 
 /// The shared state of a pool.
@@ -64,6 +66,7 @@ impl Shared {
             pools: plan.pools.iter().map(pool).collect(),
             workers: (0..workers).map(worker).collect(),
             stopping: AtomicBool::new(false),
+            connection_limit: AtomicUsize::new(plan.limits.connections),
         })
     }
 

@@ -294,6 +294,15 @@ impl Worker {
         }
     }
 
+    /// Gives descriptors back when the system has no more: idle connections to backends are a luxury then.
+    pub(crate) fn close_all_idle(&self) {
+        for (index, pool) in self.pools.iter().enumerate() {
+            for (backend, counters) in self.counters().pools[index].iter().enumerate() {
+                pool.close_idle(backend, counters);
+            }
+        }
+    }
+
     pub(crate) fn pool(&self, id: PoolId) -> &WorkerPool {
         &self.pools[id.0 as usize]
     }

@@ -25,7 +25,7 @@ pub(crate) fn carry_out(args: &Proxy) -> Done {
         output::print(&text)?;
         return Ok(());
     }
-    log::start(&args.log.level)?;
+    let _logging = log::start(&args.log.level)?;
     let plan = configuration::plan_of_text(NAME, &format!("{text}{}{}", meant(args), admin()))?;
     Process::start(plan)?.run_until_stopped()
 }

@@ -7,7 +7,7 @@ use crate::log;
 use crate::process::Process;
 
 pub(crate) fn carry_out(args: &Run) -> Done {
-    log::start(&args.log.level)?;
+    let _logging = log::start(&args.log.level)?;
     let plan = configuration::plan(&args.file)?;
     Process::start(plan)?.run_until_stopped()
 }

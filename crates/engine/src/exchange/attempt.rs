@@ -93,7 +93,10 @@ impl<'a, D: Downstream> Proxied<'a, D> {
                 self.facts.times.connected = Some(Instant::now());
                 return Ok((stream, false));
             }
-            Some(Err(ConnectError::Local)) => return Err(Failed::Attempt(Failure::Connect, Cause::LocalExhausted)),
+            Some(Err(ConnectError::Local)) => {
+                self.worker.close_all_idle();
+                return Err(Failed::Attempt(Failure::Connect, Cause::LocalExhausted));
+            }
             Some(Err(ConnectError::Unresolved)) => Cause::Unresolved,
             Some(Err(ConnectError::Failed)) => Cause::ConnectFailed,
             None if self.is_over() => return Err(Failed::Exchange(Cause::TotalTimeout)),

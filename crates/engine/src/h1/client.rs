@@ -31,6 +31,9 @@ use crate::worker::Worker;
 /// connection closes: else the client could get a reset in place of the answer (RFC 9112, section 9.6).
 const LINGER: Duration = Duration::from_secs(2);
 const LINGER_BYTES: usize = 1024 * 1024;
+/// When the process stops, clients that think their connection is good have this long to send a request; its answer says
+/// `Connection: close`. Without it, requests that crossed with our close would be lost.
+const LAST_REQUEST: Duration = Duration::from_millis(500);
 /// After an answer, this many connections of a worker keep what they need to run for this long.
 const WARM_CONNECTIONS: usize = 128;
 const WARM: Duration = Duration::from_millis(500);
@@ -66,6 +69,8 @@ struct Idle {
     peer: Peer,
     greeting: Greeting,
     timer: Timer,
+    /// The process stops: this connection waits for a last request only.
+    leaving: bool,
 }
 
 impl Connection {
@@ -77,21 +82,21 @@ impl Connection {
         Self {
             worker: Rc::clone(worker),
             listener: peer.listener,
-            state: State::Idle(Idle { stream, peer, greeting, timer }),
+            state: State::Idle(Idle { stream, peer, greeting, timer, leaving: false }),
         }
     }
 
     /// Whether something has come; false when it is time to close.
-    fn poll_request(&self, cx: &mut Context<'_>, idle: &Idle) -> Poll<bool> {
+    fn poll_request(&self, cx: &mut Context<'_>, idle: &mut Idle) -> Poll<bool> {
         if idle.stream.poll_readable(cx).is_ready() {
             return Poll::Ready(true);
         }
         if idle.timer.poll_late(cx).is_ready() {
-            return Poll::Ready(false);
+            // A request may be here already, with the runtime yet to hear of it.
+            return Poll::Ready(idle.leaving && idle.stream.is_stale());
         }
-        if self.worker.stopping.get() {
-            // A request may be here already, with the runtime yet to hear of it: the kernel had queued the connection.
-            return Poll::Ready(idle.stream.is_stale());
+        if self.worker.stopping.get() && !std::mem::replace(&mut idle.leaving, true) {
+            idle.timer.set(Instant::now(), Some(LAST_REQUEST));
         }
         Poll::Pending
     }
@@ -111,7 +116,7 @@ impl Future for Connection {
         let this = self.get_mut();
         loop {
             match std::mem::replace(&mut this.state, State::Ended) {
-                State::Idle(idle) => match this.poll_request(cx, &idle) {
+                State::Idle(mut idle) => match this.poll_request(cx, &mut idle) {
                     Poll::Ready(true) => this.state = State::Busy(Box::pin(busy(Rc::clone(&this.worker), idle))),
                     Poll::Ready(false) => return Poll::Ready(()),
                     Poll::Pending => {
@@ -368,7 +373,13 @@ impl<'w> Client<'w> {
     /// Folds up with the deadline as it is.
     fn into_silent(mut self) -> Idle {
         self.worker.requests.put(std::mem::take(&mut self.request));
-        Idle { stream: self.link.into_stream(), peer: self.peer, greeting: self.greeting, timer: self.timer }
+        Idle {
+            stream: self.link.into_stream(),
+            peer: self.peer,
+            greeting: self.greeting,
+            timer: self.timer,
+            leaving: false,
+        }
     }
 }
 

@@ -33,7 +33,7 @@ pub(crate) fn carry_out(args: &Demo) -> Done {
         output::print(&text)?;
         return Ok(());
     }
-    log::start(&args.log)?;
+    let _logging = log::start(&args.log)?;
     let process = Process::start(configuration::plan_of_text(NAME, &text)?)?;
     output::print(&script::welcome(&addresses, args))?;
     let story = Story::begin(process.handle());
