@@ -131,6 +131,40 @@ fn load_sees_no_error_while_it_stops() {
     assert_eq!(front.wait_for_end().code(), Some(0));
 }
 
+/// Asks again and again on one connection until an answer says that it was the last.
+fn ask_to_the_last(mut client: Wire, asked: &std::sync::atomic::AtomicUsize) -> Result<usize, String> {
+    for count in 1.. {
+        client.send(GET);
+        let answer = client.read_answer(Method::Other).map_err(|broken| format!("request {count}: {broken:?}"))?;
+        asked.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        if answer.lists("connection", "close") {
+            return Ok(count);
+        }
+    }
+    Ok(0)
+}
+
+#[test]
+fn busy_clients_hear_of_the_end_in_an_answer() {
+    for workers in [1, 4] {
+        let backend = Backend::answering(OK);
+        let mut front = Setup::new(&backend).workers(workers).start();
+        let asked = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
+        let clients: Vec<_> = (0..32)
+            .map(|_| {
+                let (client, asked) = (front.client(), std::sync::Arc::clone(&asked));
+                std::thread::spawn(move || ask_to_the_last(client, &asked))
+            })
+            .collect();
+        eventually("all are at work", || asked.load(std::sync::atomic::Ordering::Relaxed) > 1000);
+        front.signal(Signal::TERM);
+        let ends: Vec<_> = clients.into_iter().map(|client| client.join().unwrap()).collect();
+        let lost: Vec<_> = ends.iter().filter(|end| end.is_err()).collect();
+        assert!(lost.is_empty(), "{workers} workers lost {lost:?}");
+        assert_eq!(front.wait_for_end().code(), Some(0));
+    }
+}
+
 #[test]
 fn taken_port_is_an_error_with_a_remedy() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
