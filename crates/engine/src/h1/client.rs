@@ -262,13 +262,10 @@ impl<'w> Client<'w> {
         }
     }
 
-    /// Reads once more; `None` when that took too long or this process stops.
+    /// Reads once more; `None` when that took too long.
     fn poll_more(&mut self, cx: &mut Context<'_>) -> Poll<Option<io::Result<usize>>> {
         if let Poll::Ready(read) = self.link.poll_read_more(cx, Size::Head) {
             return Poll::Ready(Some(read));
-        }
-        if self.worker.stopping.get() && !self.link.has_input() {
-            return Poll::Ready(None);
         }
         self.timer.poll_late(cx).map(|()| None)
     }
@@ -288,7 +285,12 @@ impl<'w> Client<'w> {
                 Ok(None) => {}
                 Err(_) => break,
             }
-            match poll_fn(|cx| self.poll_more(cx)).await {
+            let more = poll_fn(|cx| match self.poll_more(cx) {
+                // Whoever has said nothing yet holds up no end.
+                Poll::Pending if self.worker.stopping.get() && !self.link.has_input() => Poll::Ready(None),
+                more => more,
+            });
+            match more.await {
                 Some(Ok(n)) if n > 0 => {}
                 _ => break,
             }

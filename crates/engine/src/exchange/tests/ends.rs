@@ -1,6 +1,6 @@
 //! How exchanges end: clients that go, answers that break off, come early or switch; and what is left afterwards.
 
-use policy::plan::{LogWrite, ProxyVersion};
+use policy::plan::{Address, LogWrite, ProxyVersion};
 
 use super::front::{Backend, Front, GET, OK, cause, plan};
 use crate::testing::run;
@@ -106,32 +106,40 @@ fn an_answer_may_come_before_the_request_has_ended() {
 }
 
 #[test]
-fn a_backend_that_refuses_a_body_unread_is_heard_and_the_connection_is_not_promised_on() {
+fn a_backend_that_stops_reading_is_heard_and_the_connection_is_not_promised_on() {
     run(async {
-        let backend = Backend::new().await;
-        let front = Front::new(plan(&[&backend])).await;
+        let path = std::env::temp_dir().join(format!("evenkeel-deaf-{}.sock", std::process::id()));
+        let _ = std::fs::remove_file(&path);
+        let listener = tokio::net::UnixListener::bind(&path).expect("a free path");
+        let unused = Backend::new().await;
+        let mut plan = plan(&[&unused]);
+        plan.pools[0].backends[0].address = Address::Unix(path.clone());
+        let front = Front::new(plan).await;
         let body = vec![b'x'; 4 * 1024 * 1024];
-        let mut client =
-            front.asked(format!("PUT / HTTP/1.1\r\nHost: a.test\r\nContent-Length: {}\r\n\r\n", body.len())).await;
-        let mut hasty = backend.accept().await;
-        hasty.head().await;
-        hasty.send("HTTP/1.1 413 Content Too Large\r\nContent-Length: 0\r\n\r\n").await;
-        // Of the writing side only: what was said is not lost to a reset.
-        tokio::io::AsyncWriteExt::shutdown(&mut hasty.stream).await.expect("it is open");
-        let (sent, got) = {
-            let (mut read, mut write) = client.stream.split();
-            tokio::join!(tokio::io::AsyncWriteExt::write_all(&mut write, &body), async {
-                let mut got = Vec::new();
-                while !got.ends_with(b"\r\n\r\n") {
-                    let n = tokio::io::AsyncReadExt::read_buf(&mut read, &mut got).await.expect("an answer");
-                    assert!(n > 0, "an answer");
-                }
-                String::from_utf8(got).expect("text")
-            })
+        let head = format!("PUT / HTTP/1.1\r\nHost: a.test\r\nContent-Length: {}\r\n\r\n", body.len());
+        let mut client = front.asked(head).await;
+        let (mut deaf, _) = listener.accept().await.expect("a connection");
+        let answering = async {
+            // Writing to it fails from here on; what it says can still be read.
+            socket2::SockRef::from(&deaf).shutdown(std::net::Shutdown::Read).expect("it is open");
+            front.until(|worker| worker.counters().pools[0][0].attempts.get() == 1).await;
+            settle().await;
+            let answer = b"HTTP/1.1 413 Content Too Large\r\nContent-Length: 0\r\n\r\n";
+            tokio::io::AsyncWriteExt::write_all(&mut deaf, answer).await.expect("it fits");
         };
+        let (mut read, mut write) = client.stream.split();
+        let reading = async {
+            let mut got = Vec::new();
+            while !got.ends_with(b"\r\n\r\n") {
+                assert!(tokio::io::AsyncReadExt::read_buf(&mut read, &mut got).await.expect("an answer") > 0);
+            }
+            String::from_utf8(got).expect("text")
+        };
+        let ((), got, _) = tokio::join!(answering, reading, tokio::io::AsyncWriteExt::write_all(&mut write, &body));
+        std::fs::remove_file(&path).expect("it is there");
         assert!(got.starts_with("HTTP/1.1 413 ") && got.contains("\r\nConnection: close\r\n"), "{got}");
-        drop((sent, hasty));
         front.at_rest().await;
+        assert_eq!(front.counters(0).idle.get(), 0);
     });
 }
 

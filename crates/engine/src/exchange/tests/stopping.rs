@@ -52,6 +52,30 @@ fn idle_connections_close_whether_they_have_served_or_not() {
 }
 
 #[test]
+fn a_client_that_is_still_sending_reads_its_answer_although_we_stop() {
+    run(async {
+        let backend = Backend::new().await;
+        let front = Front::new(plan(&[&backend])).await;
+        let mut client = front.asked("POST / HTTP/1.1\r\nHost: a.test\r\nContent-Length: 100000\r\n\r\nsome").await;
+        let mut hasty = backend.accept().await;
+        hasty.head().await;
+        hasty.send("HTTP/1.1 413 Content Too Large\r\nContent-Length: 0\r\n\r\n").await;
+        front.at_rest().await;
+        stop(&front.worker);
+        for _ in 0..5 {
+            // A reset would make one of these fail, and could cost the client the answer.
+            client.send(&[b'x'; 100]).await;
+            for _ in 0..20 {
+                tokio::task::yield_now().await;
+            }
+        }
+        assert_eq!(client.answer().await.status, 413);
+        drop(client);
+        front.until(|worker| worker.shared.connections() == 0).await;
+    });
+}
+
+#[test]
 fn a_request_that_is_here_when_its_connection_is_accepted_is_served() {
     run(async {
         let backend = Backend::new().await;
