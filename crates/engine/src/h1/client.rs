@@ -19,7 +19,7 @@ use wire::proxy;
 
 use super::encode::{self, put_answer, put_own};
 use super::link::Link;
-use crate::buffers::Size;
+use crate::buffers::{Inbox, Size};
 use crate::cause::Cause;
 use crate::exchange::{Ended, Started, exchange, refuse};
 use crate::seam::{AnswerHead, Cut, Downstream, Fill, OwnAnswer, Peer, Sink, Source, Trailers};
@@ -34,6 +34,8 @@ const LINGER_BYTES: usize = 1024 * 1024;
 /// When the process stops, clients that think their connection is good have this long to send a request; its answer says
 /// `Connection: close`. Without it, requests that crossed with our close would be lost.
 const LAST_REQUEST: Duration = Duration::from_millis(500);
+/// What the runtime gets to hear of a request that the kernel has.
+const LAST_LOOK: Duration = Duration::from_millis(20);
 /// After an answer, this many connections of a worker keep what they need to run for this long.
 const WARM_CONNECTIONS: usize = 128;
 const WARM: Duration = Duration::from_millis(500);
@@ -86,19 +88,34 @@ impl Connection {
         }
     }
 
-    /// Whether something has come; false when it is time to close.
-    fn poll_request(&self, cx: &mut Context<'_>, idle: &mut Idle) -> Poll<bool> {
-        if idle.stream.poll_readable(cx).is_ready() {
-            return Poll::Ready(true);
-        }
-        if idle.timer.poll_late(cx).is_ready() {
-            // A request may be here already, with the runtime yet to hear of it.
-            return Poll::Ready(idle.leaving && idle.stream.is_stale());
+    /// Waits for the first bytes of a request; `None` when it is time to close. They are read before anything is made for
+    /// the exchange: a new connection counts as readable until it is asked.
+    fn poll_input(&self, cx: &mut Context<'_>, idle: &mut Idle) -> Poll<Option<Inbox>> {
+        let mut inbox = self.worker.buffers.lease(Size::Head);
+        match idle.stream.poll_read(cx, inbox.room()) {
+            Poll::Ready(Ok(n)) if n > 0 => {
+                inbox.end = n;
+                return Poll::Ready(Some(inbox));
+            }
+            other => {
+                self.worker.buffers.give_back(&mut inbox);
+                if other.is_ready() {
+                    return Poll::Ready(None);
+                }
+            }
         }
         if self.worker.stopping.get() && !std::mem::replace(&mut idle.leaving, true) {
             idle.timer.set(Instant::now(), Some(LAST_REQUEST));
         }
-        Poll::Pending
+        if idle.timer.poll_late(cx).is_pending() {
+            return Poll::Pending;
+        }
+        if idle.leaving && idle.stream.is_stale() {
+            // A request is here, and the runtime is yet to hear of it.
+            idle.timer.set(Instant::now(), Some(LAST_LOOK));
+            return idle.timer.poll_late(cx).map(|()| None);
+        }
+        Poll::Ready(None)
     }
 }
 
@@ -116,9 +133,11 @@ impl Future for Connection {
         let this = self.get_mut();
         loop {
             match std::mem::replace(&mut this.state, State::Ended) {
-                State::Idle(mut idle) => match this.poll_request(cx, &mut idle) {
-                    Poll::Ready(true) => this.state = State::Busy(Box::pin(busy(Rc::clone(&this.worker), idle))),
-                    Poll::Ready(false) => return Poll::Ready(()),
+                State::Idle(mut idle) => match this.poll_input(cx, &mut idle) {
+                    Poll::Ready(Some(inbox)) => {
+                        this.state = State::Busy(Box::pin(busy(Rc::clone(&this.worker), idle, inbox)));
+                    }
+                    Poll::Ready(None) => return Poll::Ready(()),
                     Poll::Pending => {
                         this.state = State::Idle(idle);
                         return Poll::Pending;
@@ -139,13 +158,13 @@ impl Future for Connection {
 }
 
 /// Runs exchanges while there is input; gives the connection back when it is idle, `None` when it has ended.
-async fn busy(worker: Rc<Worker>, idle: Idle) -> Option<Idle> {
+async fn busy(worker: Rc<Worker>, idle: Idle, inbox: Inbox) -> Option<Idle> {
     let worker = &worker;
     let mut client = Client::new(worker, idle);
+    client.link.mem.inbox = inbox;
     if client.greeting == Greeting::Proxy {
         client.read_proxy_header().await?;
     }
-    let mut served = false;
     loop {
         let (arrived, head) = client.read_head().await;
         let ended = match head {
@@ -158,12 +177,9 @@ async fn busy(worker: Rc<Worker>, idle: Idle) -> Option<Idle> {
                 client.counters().refused.add(1);
                 refuse(worker, &mut client, arrived, cause).await
             }
-            // The deadline that a connection came with goes on, unless it is done with.
-            Head::NotYet if served => return Some(client.into_idle()),
-            Head::NotYet => return Some(client.into_silent()),
+            Head::NotYet => return Some(client.into_idle()),
             Head::End => return None,
         };
-        served = true;
         if ended == Ended::Broken {
             client.abort();
             return None;
@@ -183,7 +199,7 @@ async fn busy(worker: Rc<Worker>, idle: Idle) -> Option<Idle> {
 enum Head {
     Whole,
     Refused(Cause),
-    /// Nothing has come: a new connection counts as readable until it is asked.
+    /// Nothing has come after all.
     NotYet,
     /// The client closed.
     End,
@@ -367,13 +383,8 @@ impl<'w> Client<'w> {
     }
 
     /// Folds up between exchanges.
-    fn into_idle(self) -> Idle {
+    fn into_idle(mut self) -> Idle {
         self.timer.set(Instant::now(), self.worker.client_timeouts(&self.peer).keep_alive);
-        self.into_silent()
-    }
-
-    /// Folds up with the deadline as it is.
-    fn into_silent(mut self) -> Idle {
         self.worker.requests.put(std::mem::take(&mut self.request));
         Idle {
             stream: self.link.into_stream(),
