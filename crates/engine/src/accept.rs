@@ -13,7 +13,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use policy::plan::{Listener, ListenerId};
-use tokio::net::{TcpListener, TcpStream, UnixListener};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::sync::futures::Notified;
 
 use crate::h1::{Connection, Greeting};
@@ -44,15 +44,45 @@ pub(crate) struct Accepted {
 pub(crate) async fn run(worker: Rc<Worker>, door: Door) {
     let ended = match door {
         Door::Tcp(listener, socket) => match TcpListener::from_std(socket) {
-            Ok(socket) => return accept_tcp(&worker, listener, &socket).await,
-            Err(error) => error,
+            Ok(socket) => {
+                accept_tcp(&worker, listener, &socket).await;
+                socket.into_std().and_then(|socket| empty_tcp(&worker, listener, &socket))
+            }
+            Err(error) => Err(error),
         },
         Door::Unix(listener, socket) => match UnixListener::from_std(socket) {
-            Ok(socket) => return accept_unix(&worker, listener, &socket).await,
-            Err(error) => error,
+            Ok(socket) => {
+                accept_unix(&worker, listener, &socket).await;
+                socket.into_std().and_then(|socket| empty_unix(&worker, listener, &socket))
+            }
+            Err(error) => Err(error),
         },
     };
-    worker.accept_failed(&ended);
+    if let Err(error) = ended
+        && error.kind() != io::ErrorKind::WouldBlock
+    {
+        worker.accept_failed(&error);
+    }
+}
+
+/// Lets in what the kernel has queued without the runtime having heard of it: it would be reset with the socket.
+/// Ends with the error that says that there is no more.
+fn empty_tcp(worker: &Rc<Worker>, id: ListenerId, socket: &std::net::TcpListener) -> io::Result<()> {
+    loop {
+        let (stream, peer) = socket.accept()?;
+        stream.set_nonblocking(true)?;
+        let local = stream.local_addr()?;
+        admit_tcp(worker, (id, local), TcpStream::from_std(stream)?, peer);
+    }
+}
+
+/// As [`empty_tcp`]; the queue is that of all workers.
+fn empty_unix(worker: &Rc<Worker>, id: ListenerId, socket: &std::os::unix::net::UnixListener) -> io::Result<()> {
+    loop {
+        let (stream, _) = socket.accept()?;
+        stream.set_nonblocking(true)?;
+        admit_unix(worker, id, UnixStream::from_std(stream)?);
+    }
 }
 
 async fn accept_tcp(worker: &Rc<Worker>, id: ListenerId, socket: &TcpListener) {
@@ -84,12 +114,7 @@ async fn accept_unix(worker: &Rc<Worker>, id: ListenerId, socket: &UnixListener)
             or_stop(worker, stop.as_mut(), cx, accepted)
         });
         match next.await {
-            Some(Ok((stream, _))) => {
-                let local = SocketAddr::from(([0, 0, 0, 0], 0));
-                let peer = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-                worker.counters().listeners[usize::from(id.0)].accepted.add(1);
-                open(worker, (id, local), Stream::Unix(stream), peer);
-            }
+            Some(Ok((stream, _))) => admit_unix(worker, id, stream),
             Some(Err(error)) => pause_after(worker, &error).await,
             None => return,
         }
@@ -142,6 +167,13 @@ fn admit_tcp(worker: &Rc<Worker>, (id, local): (ListenerId, SocketAddr), stream:
     }
 }
 
+fn admit_unix(worker: &Rc<Worker>, id: ListenerId, stream: UnixStream) {
+    let local = SocketAddr::from(([0, 0, 0, 0], 0));
+    let peer = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    worker.counters().listeners[usize::from(id.0)].accepted.add(1);
+    open(worker, (id, local), Stream::Unix(stream), peer);
+}
+
 fn hand_on(worker: &Worker, other: usize, (listener, stream, peer): (ListenerId, TcpStream, SocketAddr)) {
     if let Ok(stream) = stream.into_std() {
         // A worker that has ended takes its connection with it: the process is stopping then.
@@ -186,3 +218,6 @@ fn open(worker: &Rc<Worker>, (id, local): (ListenerId, SocketAddr), stream: Stre
     let greeting = if listener.proxy_protocol { Greeting::Proxy } else { Greeting::None };
     tokio::task::spawn_local(Connection::new(worker, stream, peer, greeting));
 }
+
+#[cfg(test)]
+mod tests;
