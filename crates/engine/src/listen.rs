@@ -167,3 +167,6 @@ fn remove_dead_socket(path: &Path) -> io::Result<()> {
         Err(_) => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -358,3 +358,6 @@ impl Worker {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
