@@ -13,7 +13,7 @@ use crate::nearest::{nearest, suggestion};
 use crate::setting::{Setting, source_of};
 use crate::table::{Item, Member, Table, Value};
 use crate::tree::{self, Entry, Node, Raw};
-use crate::values::{cidr, duration, size};
+use crate::values::{cidr, duration, ratio, size};
 
 /// Reads the whole tree.
 pub(crate) fn document(context: &mut Context<'_>, entries: &[Entry]) -> Table {
@@ -140,6 +140,14 @@ fn value(context: &mut Context<'_>, subject: Subject<'_>, kind: &'static Kind, n
             let number = count(subject, number.ok_or_else(String::new), *min..=*max);
             Value::Count(context.take(node.at, number)?)
         }
+        (Kind::Ratio { min_percent, max_percent }, raw) => {
+            let text = match raw {
+                Raw::Integer(Some(number)) => number.to_string(),
+                Raw::Float(text) => text.clone(),
+                _ => return None,
+            };
+            Value::Ratio(context.take(node.at, ratio::parse(&text, *min_percent..=*max_percent))?)
+        }
         _ => return None,
     };
     Some(Item { at: node.at, origin: Origin::Written, filled: Filled::No, value })
@@ -150,6 +158,7 @@ fn takes(kind: &Kind, raw: &Raw) -> bool {
     match kind {
         Kind::Flag => matches!(raw, Raw::Flag(_)),
         Kind::Count { .. } => matches!(raw, Raw::Integer(_)),
+        Kind::Ratio { .. } => matches!(raw, Raw::Float(_) | Raw::Integer(Some(_))),
         Kind::Duration { .. } | Kind::Size { .. } | Kind::Text(_) | Kind::Choice { .. } => matches!(raw, Raw::Text(_)),
         Kind::List(_) => matches!(raw, Raw::List(_)),
         Kind::OneOrMore(kind) => matches!(raw, Raw::List(_)) || takes(kind, raw),
@@ -184,6 +193,9 @@ fn string(context: &mut Context<'_>, subject: Subject<'_>, kind: &'static Kind, 
         Kind::Count { min, max } if given.filled != Filled::No => {
             let number = text.trim().replace('_', "").parse::<i64>().map_err(|_| text.to_owned());
             count(subject, number, *min..=*max).map(Value::Count)
+        }
+        Kind::Ratio { min_percent, max_percent } if given.filled != Filled::No => {
+            ratio::parse(text, *min_percent..=*max_percent).map(Value::Ratio)
         }
         _ => Err(wrong_type(subject, kind, &Raw::Text(String::new()))),
     };
@@ -274,6 +286,10 @@ fn choice(
         return Err(Problem::not_available(&format!("`{text}`"), instead));
     }
     let problem = Problem::value(format!("`{}` cannot be `{text}`", subject.word));
+    // Some words need more said, which their table does.
+    if let Some(inner) = subject.key.kind.sections().iter().find_map(|section| section.find(text)) {
+        return Err(problem.remedy(format!("write `{{ {} = {} }}`", inner.name, inner.example)));
+    }
     Err(problem.remedy_if(suggestion(text, now.iter().copied())))
 }
 

@@ -60,6 +60,10 @@ fn kind(of: &Kind) -> Value {
     match of {
         Kind::Flag => filled(&json!({ "type": "boolean" })),
         Kind::Count { min, max } => filled(&json!({ "type": "integer", "minimum": min, "maximum": max })),
+        Kind::Ratio { min_percent, max_percent } => {
+            let (min, max) = (f64::from(*min_percent) / 100.0, f64::from(*max_percent) / 100.0);
+            filled(&json!({ "type": "number", "minimum": min, "maximum": max }))
+        }
         Kind::Duration { off, .. } => filled(&words(*off, "[0-9]+(ms|s|m|h|d)")),
         Kind::Size { off, .. } => filled(&words(*off, "[0-9]+(B|KB|KiB|MB|MiB|GB|GiB)")),
         Kind::Text(form) => text(*form),
@@ -117,6 +121,7 @@ fn json_of(node: &Node) -> Value {
         Raw::Table(entries) => {
             Value::Object(entries.iter().map(|entry| (entry.name.clone(), json_of(&entry.node))).collect())
         }
-        Raw::Float | Raw::Date => Value::Null,
+        Raw::Float(number) => json!(number.parse::<f64>().ok()),
+        Raw::Date => Value::Null,
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::files::At;
 use crate::interpolate::{Filled, Origin};
 use crate::setting::{key, quoted};
-use crate::values::{duration, size};
+use crate::values::{duration, ratio, size};
 
 /// A table whose keys are known and whose defaults are filled in.
 #[derive(Debug)]
@@ -35,6 +35,8 @@ pub(crate) struct Item {
 pub(crate) enum Value {
     Flag(bool),
     Count(i64),
+    /// In hundredths.
+    Ratio(u16),
     /// `None` is off.
     Duration(Option<Duration>),
     /// `None` is off.
@@ -86,6 +88,7 @@ impl Item {
             Value::Text(text) => quoted(text),
             Value::Flag(flag) => flag.to_string(),
             Value::Count(number) => number.to_string(),
+            Value::Ratio(hundredths) => ratio::show(*hundredths),
             Value::Duration(wait) => quoted(&wait.map_or("off".to_owned(), duration::show)),
             Value::Size(bytes) => quoted(&bytes.map_or("off".to_owned(), size::show)),
             Value::List(_) if self.filled == Filled::FromFile => "[\"(from a file)\"]".to_owned(),
@@ -152,6 +155,14 @@ impl Table {
     pub(crate) fn count<T: TryFrom<i64>>(&self, key: &str) -> Option<T> {
         match self.item(key)?.value {
             Value::Count(number) => T::try_from(number).ok(),
+            _ => None,
+        }
+    }
+
+    /// A ratio in hundredths.
+    pub(crate) fn ratio(&self, key: &str) -> Option<u16> {
+        match self.item(key)?.value {
+            Value::Ratio(hundredths) => Some(hundredths),
             _ => None,
         }
     }

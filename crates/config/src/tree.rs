@@ -20,7 +20,8 @@ pub(crate) enum Raw {
     Text(String),
     /// `None` when it does not fit 64 bits.
     Integer(Option<i64>),
-    Float,
+    /// As it was written.
+    Float(String),
     Flag(bool),
     Date,
     List(Vec<Node>),
@@ -42,7 +43,7 @@ impl Raw {
         match self {
             Self::Text(_) => "a string",
             Self::Integer(_) => "a number",
-            Self::Float => "a number with a point",
+            Self::Float(_) => "a number with a point",
             Self::Flag(_) => "true or false",
             Self::Date => "a date",
             Self::List(_) => "a list",
@@ -108,7 +109,7 @@ fn node(value: &Spanned<DeValue<'_>>, file: usize) -> Node {
     let raw = match value.get_ref() {
         DeValue::String(text) => Raw::Text(text.to_string()),
         DeValue::Integer(number) => Raw::Integer(i64::from_str_radix(number.as_str(), number.radix()).ok()),
-        DeValue::Float(_) => Raw::Float,
+        DeValue::Float(number) => Raw::Float(number.as_str().to_owned()),
         DeValue::Boolean(flag) => Raw::Flag(*flag),
         DeValue::Datetime(_) => Raw::Date,
         DeValue::Array(list) => Raw::List(list.iter().map(|value| node(value, file)).collect()),

@@ -60,7 +60,7 @@ impl WorkerPool {
             };
             pools.push(Self {
                 epoch: Cell::new(0),
-                balancer: RefCell::new(balance::new(pool.policy, &pool.backends, seed)),
+                balancer: RefCell::new(balance::new(&pool.policy, &pool.backends, seed)),
                 backends: (0..shared.pools[index].backends.len()).map(backend).collect(),
                 budget: RefCell::new(Budget::for_share_of(workers)),
             });
@@ -118,8 +118,10 @@ impl WorkerPool {
 
 /// What a pick may depend on, of one exchange.
 pub(crate) struct Wish<'a> {
-    pub(crate) client: std::net::IpAddr,
+    /// What of the request the pool's policy goes by.
+    pub(crate) key: u64,
     pub(crate) tried: &'a [u16],
+    pub(crate) now_ms: u64,
 }
 
 /// One attempt at a backend: counted as running until dropped.
@@ -146,7 +148,7 @@ impl Attempt {
         let (local, shared) = (worker.pool(pool), &worker.shared.pools[pool.0 as usize]);
         local.refresh(shared);
         let rng: &mut Rng = &mut worker.rng.borrow_mut();
-        let mut pick = Pick { client: wish.client, tried: wish.tried, rng, loads: shared };
+        let mut pick = Pick { key: wish.key, tried: wish.tried, rng, loads: shared, now_ms: wish.now_ms };
         let mut balancer = local.balancer.borrow_mut();
         let backend = balancer.pick(&mut pick)?;
         shared.backends[backend].begin();

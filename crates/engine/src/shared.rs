@@ -1,13 +1,14 @@
 //! What all threads of the process share about backends, listeners and limits.
 //!
-//! Owns the few atomics in which the planes meet: standing and running requests of each backend (written by `control`
-//! and the workers, read by every pick) and the counters of each worker (written by one thread, read by `control`).
+//! Owns the few atomics in which the planes meet: standing, running requests and latency of each backend (written by
+//! `control` and the workers, read by every pick) and the counters of each worker (written by one thread, read by `control`).
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, RwLock};
+use std::time::Instant;
 
-use policy::balance::{Loads, Standing};
+use policy::balance::{Evidence, Latency, Loads, Standing};
 use policy::plan::{Address, Backend, Plan, Wanted};
 
 use crate::counters::{BackendCounters, WorkerCounters};
@@ -23,6 +24,8 @@ pub struct Shared {
     pub stopping: AtomicBool,
     /// Client connections that may be open at once: `limits.connections`, or less where the system allows less.
     pub connection_limit: AtomicUsize,
+    /// When the workers' clocks began: one for all, so that what one notes is of use to the others.
+    pub(crate) started: Instant,
 }
 
 /// The shared state of a pool.
@@ -40,6 +43,8 @@ pub struct PoolShared {
 pub struct BackendShared {
     standing: AtomicU8,
     active: AtomicU32,
+    /// Bits of a [`Latency`]; only pools whose policy wants it note it.
+    latency: AtomicU64,
     resolved: RwLock<Option<SocketAddr>>,
 }
 
@@ -67,6 +72,7 @@ impl Shared {
             workers: (0..workers).map(worker).collect(),
             stopping: AtomicBool::new(false),
             connection_limit: AtomicUsize::new(plan.limits.connections),
+            started: Instant::now(),
         })
     }
 
@@ -114,7 +120,12 @@ impl BackendShared {
             Wanted::Ready => Standing::Unknown,
             Wanted::Drained | Wanted::Down => Standing::Excluded,
         };
-        Self { standing: AtomicU8::new(standing as u8), active: AtomicU32::new(0), resolved: RwLock::new(resolved) }
+        Self {
+            standing: AtomicU8::new(standing as u8),
+            active: AtomicU32::new(0),
+            latency: AtomicU64::new(Latency::default().to_bits()),
+            resolved: RwLock::new(resolved),
+        }
     }
 
     /// How eligible it is.
@@ -137,6 +148,22 @@ impl BackendShared {
         self.active.load(Ordering::Relaxed)
     }
 
+    /// How long it takes to answer, in microseconds; `None` if nothing recent is known, or the pool's policy does not ask.
+    #[must_use]
+    pub fn latency_us(&self, now_ms: u64) -> Option<u32> {
+        Latency::from_bits(self.latency.load(Ordering::Relaxed)).at(now_ms)
+    }
+
+    /// Notes what an attempt said of it, and after how long.
+    pub(crate) fn note(&self, evidence: Evidence, took_us: u64, now_ms: u64) {
+        let changed = |bits| {
+            let new = Latency::from_bits(bits).after(evidence, took_us, now_ms).to_bits();
+            (new != bits).then_some(new)
+        };
+        // Nothing new is no failure.
+        let _ = self.latency.fetch_update(Ordering::Relaxed, Ordering::Relaxed, changed);
+    }
+
     pub(crate) fn begin(&self) {
         self.active.fetch_add(1, Ordering::Relaxed);
     }
@@ -149,5 +176,9 @@ impl BackendShared {
 impl Loads for PoolShared {
     fn active(&self, backend: usize) -> u32 {
         self.backends[backend].active()
+    }
+
+    fn latency_us(&self, backend: usize, now_ms: u64) -> Option<u32> {
+        self.backends[backend].latency_us(now_ms)
     }
 }

@@ -220,7 +220,7 @@ impl Worker {
             stop: tokio::sync::Notify::new(),
             peers: seed.peers,
             pools: WorkerPool::all(&seed.shared, &seed.plan, random),
-            started: Instant::now(),
+            started: seed.shared.started,
             reports: seed.reports,
             log: RefCell::default(),
             complained_ms: Cell::new(0),
@@ -315,7 +315,7 @@ impl Worker {
         &self.plan.listeners[usize::from(peer.listener.0)].timeouts
     }
 
-    /// Milliseconds since the worker started, for `policy`.
+    /// Milliseconds since the workers started, for `policy`.
     pub(crate) fn now_ms(&self, at: Instant) -> u64 {
         u64::try_from(at.saturating_duration_since(self.started).as_millis()).unwrap_or(u64::MAX)
     }

@@ -5,6 +5,7 @@
 
 pub mod access;
 pub mod balance;
+pub mod hashing;
 pub mod health;
 pub mod plan;
 pub mod retry;

@@ -10,6 +10,7 @@ use std::time::Duration;
 use wire::head::Method;
 
 use crate::access::{AccessList, CidrSet};
+use crate::hashing::{HashKey, Hashing};
 use crate::route::Router;
 
 /// Index into [`Plan::listeners`].
@@ -437,7 +438,7 @@ pub enum ProxyVersion {
 }
 
 /// How a pool picks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PolicyKind {
     /// Smooth weighted round robin.
     RoundRobin,
@@ -447,8 +448,14 @@ pub enum PolicyKind {
     LeastRequests,
     /// The less loaded of two thrown.
     PowerOfTwo,
+    /// Of two thrown the one with less latency times running requests.
+    PeakEwma,
     /// By client address (rendezvous hashing, so that a lost backend moves only its own clients).
     IpHash,
+    /// By a key of the request, in the same way.
+    Hash(Hashing),
+    /// By a key of the request, from a table that is filled evenly.
+    Maglev(Hashing),
     /// The first in file order that can.
     First,
 }
@@ -456,15 +463,34 @@ pub enum PolicyKind {
 impl PolicyKind {
     /// The name in configuration and status.
     #[must_use]
-    pub fn name(self) -> &'static str {
+    pub fn name(&self) -> &'static str {
         match self {
             Self::RoundRobin => "round-robin",
             Self::Random => "random",
             Self::LeastRequests => "least-requests",
             Self::PowerOfTwo => "power-of-two",
+            Self::PeakEwma => "peak-ewma",
             Self::IpHash => "ip-hash",
+            Self::Hash(_) => "hash",
+            Self::Maglev(_) => "maglev",
             Self::First => "first",
         }
+    }
+
+    /// What of a request it goes by, if it goes by any of it.
+    #[must_use]
+    pub fn hash_key(&self) -> Option<&HashKey> {
+        match self {
+            Self::IpHash => Some(&HashKey::Client),
+            Self::Hash(hashing) | Self::Maglev(hashing) => Some(&hashing.key),
+            _ => None,
+        }
+    }
+
+    /// Whether it goes by how fast backends answer.
+    #[must_use]
+    pub fn wants_latency(&self) -> bool {
+        matches!(self, Self::PeakEwma)
     }
 }
 

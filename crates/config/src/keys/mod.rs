@@ -8,6 +8,8 @@ mod pool;
 mod process;
 mod route;
 
+use crate::values::ratio;
+
 pub(crate) use pool::HEALTH;
 pub(crate) use process::ROOT;
 
@@ -57,6 +59,8 @@ pub(crate) enum Kind {
     Flag,
     /// A whole number.
     Count { min: i64, max: i64 },
+    /// A number with at most two decimals, in hundredths.
+    Ratio { min_percent: u16, max_percent: u16 },
     /// `"10s"`.
     Duration { off: Off, min_ms: u64 },
     /// `"32KiB"`.
@@ -123,6 +127,8 @@ pub(crate) enum Form {
     Regex,
     /// What a health check does.
     Health,
+    /// What of a request is hashed.
+    HashKey,
     /// A file to read.
     File,
     /// Files to include.
@@ -152,6 +158,7 @@ impl Form {
             Self::Template => "a template",
             Self::Regex => "a regular expression",
             Self::Health => "a path, `alive`, `tcp` or `off`",
+            Self::HashKey => "`client`, `path`, `header:NAME`, `cookie:NAME` or `query:NAME`",
             Self::File => "a file path",
             Self::Glob => "a file pattern",
             Self::Page => "`file:PATH`",
@@ -209,6 +216,9 @@ impl Kind {
         match self {
             Self::Flag => "true or false".to_owned(),
             Self::Count { min, max } => format!("a number from {min} to {max}"),
+            Self::Ratio { min_percent, max_percent } => {
+                format!("a number from {} to {}", ratio::show(*min_percent), ratio::show(*max_percent))
+            }
             Self::Duration { off, .. } => format!("a duration such as \"10s\"{}", off.or_off()),
             Self::Size { off, .. } => format!("a size such as \"32KiB\"{}", off.or_off()),
             Self::Text(form) => form.name().to_owned(),

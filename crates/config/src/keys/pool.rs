@@ -12,19 +12,25 @@ pub(super) static POOL: Section = Section {
             "policy",
             Kind::Either(&[
                 Kind::Choice {
-                    now: &["round-robin", "random", "least-requests", "power-of-two", "ip-hash", "first"],
-                    later: &[
-                        ("peak-ewma", "the nearest is `least-requests`"),
-                        ("maglev", "the nearest is `ip-hash`"),
-                        ("hash", "the nearest is `ip-hash`"),
+                    now: &[
+                        "round-robin",
+                        "random",
+                        "least-requests",
+                        "power-of-two",
+                        "peak-ewma",
+                        "ip-hash",
+                        "maglev",
+                        "first",
                     ],
+                    later: &[],
                 },
-                Kind::NotYet("the nearest is `policy = \"ip-hash\"`"),
+                Kind::Table(&POLICY),
             ]),
             Default::Is("\"round-robin\""),
-            "How a backend is picked. `round-robin` (smooth, by weight), `random` (by weight), `least-requests` (by \
-             weight), `power-of-two` (the less loaded of two thrown), `ip-hash` (by client address, IPv6 by /64), \
-             `first` (the first in the file that can).",
+            "How a backend is picked; docs/policies.md says which for which work. `round-robin` (smooth, by weight), \
+             `random` (by weight), `least-requests` (by weight), `power-of-two` (the less loaded of two thrown), \
+             `peak-ewma` (of two thrown the one with less latency times load), `ip-hash` (by client address, IPv6 by \
+             /64), `maglev` (the same by a table), `first` (the first in the file that can). Or the table below.",
             "\"least-requests\"",
         ),
         key(
@@ -86,6 +92,38 @@ pub(super) static POOL: Section = Section {
         not_yet("queue", "Waits for a free backend.", ""),
         not_yet("slow_start", "Ramps a new backend up.", "`weight` can be raised by hand"),
         not_yet("eject", "Takes a backend out by its failures.", "`health` takes it out by probes"),
+    ],
+};
+
+static POLICY: Section = Section {
+    heading: "[pool.NAME.policy]",
+    about: "Policies that keep requests with the same key at the same backend, while that is there. One of `hash` and \
+            `maglev` says by what key: `client` (the client address, IPv6 by /64), `path` (without the query), \
+            `header:NAME`, `cookie:NAME` or `query:NAME`. A request without such a value, or with an empty one, goes by \
+            its client address.",
+    keys: &[
+        key(
+            "hash",
+            Kind::Text(Form::HashKey),
+            Default::Unset("not this policy"),
+            "By rendezvous: a backend that comes or goes moves no keys but its own.",
+            "\"header:x-user\"",
+        ),
+        key(
+            "maglev",
+            Kind::Text(Form::HashKey),
+            Default::Unset("not this policy"),
+            "By a table: evener shares; a backend that comes or goes moves some other keys, too.",
+            "\"cookie:session\"",
+        ),
+        key(
+            "bounded",
+            Kind::Ratio { min_percent: 101, max_percent: 1000 },
+            Default::Unset("no bound"),
+            "No backend takes more than so many times the mean of running requests (by weight); the next in the key's \
+             own order does.",
+            "1.25",
+        ),
     ],
 };
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use policy::hashing::{Bound, HashKey, Hashing};
 use policy::plan::{Address, Backend, PolicyKind, Pool, ProxyVersion, Wanted};
 
 use super::health;
@@ -11,7 +12,7 @@ use crate::files::At;
 use crate::keys;
 use crate::setting;
 use crate::table::{Item, Member, Table, Words};
-use crate::values::{address, host, name};
+use crate::values::{address, hash_key, host, name};
 use crate::warn::facts::{Facts, PoolFacts};
 
 /// Every pool that can be made.
@@ -47,7 +48,7 @@ fn one(context: &mut Context<'_>, member: &Member, table: &Table, backends: Vec<
     };
     Some(Pool {
         name: member.name.clone(),
-        policy: policy(table.words("policy")?.text),
+        policy: policy(context, table)?,
         backends,
         health: health::of(context, table)?,
         host,
@@ -58,10 +59,45 @@ fn one(context: &mut Context<'_>, member: &Member, table: &Table, backends: Vec<
     })
 }
 
-fn policy(name: &str) -> PolicyKind {
-    const ALL: &[PolicyKind] =
-        &[PolicyKind::Random, PolicyKind::LeastRequests, PolicyKind::PowerOfTwo, PolicyKind::IpHash, PolicyKind::First];
-    ALL.iter().copied().find(|policy| policy.name() == name).unwrap_or(PolicyKind::RoundRobin)
+fn policy(context: &mut Context<'_>, pool: &Table) -> Option<PolicyKind> {
+    const BY_CLIENT: Hashing = Hashing { key: HashKey::Client, bound: None };
+    let words = match pool.table("policy") {
+        Some(table) => return hashing(context, table),
+        None => pool.words("policy")?,
+    };
+    let all = [
+        PolicyKind::RoundRobin,
+        PolicyKind::Random,
+        PolicyKind::LeastRequests,
+        PolicyKind::PowerOfTwo,
+        PolicyKind::PeakEwma,
+        PolicyKind::IpHash,
+        PolicyKind::Maglev(BY_CLIENT),
+        PolicyKind::First,
+    ];
+    all.into_iter().find(|policy| policy.name() == words.text)
+}
+
+/// `{ hash = "header:x-user", bounded = 1.25 }`.
+fn hashing(context: &mut Context<'_>, table: &Table) -> Option<PolicyKind> {
+    let (words, policy): (_, fn(Hashing) -> PolicyKind) = match (table.words("hash"), table.words("maglev")) {
+        (Some(words), None) => (words, PolicyKind::Hash),
+        (None, Some(words)) => (words, PolicyKind::Maglev),
+        (Some(_), Some(_)) => {
+            let problem =
+                Problem::new(code::CONFLICT, "a pool has one policy").remedy("keep one of `hash` and `maglev`");
+            context.error(table.at, problem);
+            return None;
+        }
+        (None, None) => {
+            let problem = Problem::new(code::MISSING_KEY, "this policy does not say what it hashes")
+                .remedy("for example `policy = { hash = \"header:x-user\", bounded = 1.25 }`");
+            context.error(table.at, problem);
+            return None;
+        }
+    };
+    let key = context.take(words.at, hash_key::parse(words.text))?;
+    Some(policy(Hashing { key, bound: table.ratio("bounded").map(Bound) }))
 }
 
 /// The backends of a pool with their places; at least one, none of them twice.

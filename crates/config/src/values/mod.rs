@@ -3,9 +3,11 @@
 pub(crate) mod address;
 pub(crate) mod cidr;
 pub(crate) mod duration;
+pub(crate) mod hash_key;
 pub(crate) mod host;
 pub(crate) mod name;
 pub(crate) mod path;
 pub(crate) mod pattern;
+pub(crate) mod ratio;
 pub(crate) mod size;
 pub(crate) mod template;

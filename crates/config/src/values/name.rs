@@ -69,6 +69,16 @@ pub(crate) fn field(text: &str) -> Result<String, Problem> {
     }
 }
 
+/// Reads the name of a cookie: more than the tokens of RFC 6265, section 4.1.1, since browsers send more, but nothing
+/// that ends a name.
+pub(crate) fn cookie(text: &str) -> Result<String, Problem> {
+    let ends = |letter: char| letter.is_whitespace() || letter.is_control() || matches!(letter, ';' | '=' | ',');
+    match text.is_empty() || text.contains(ends) {
+        false => Ok(text.to_owned()),
+        true => Err(Problem::value(format!("`{text}` is not the name of a cookie"))),
+    }
+}
+
 /// Reads the name of a field that is to be changed.
 pub(crate) fn changeable_field(text: &str) -> Result<String, Problem> {
     let name = field(text)?;

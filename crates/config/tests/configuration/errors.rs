@@ -100,6 +100,42 @@ retry = { tries = 0, on = ["resets", 200], budget = 101, body_buffer = "1GiB" }
 }
 
 #[test]
+fn policies_that_cannot_be_read_say_how_to_write_them() {
+    assert_told(
+        "bad_policies",
+        r#"
+[listener.web]
+bind = ":80"
+pool = "a"
+[pool.a]
+policy = { bounded = 1.25 }
+backends = ["a:1"]
+[pool.b]
+policy = { hash = "client", maglev = "path" }
+backends = ["a:1"]
+[pool.c]
+policy = { hash = "header", bounded = 1 }
+backends = ["a:1"]
+[pool.d]
+policy = { maglev = "cookie:a;b", bounded = "1.5" }
+backends = ["a:1"]
+[pool.e]
+policy = { hash = "x-user", bounded = 1.333, key = "path" }
+backends = ["a:1"]
+[pool.f]
+policy = "hash"
+backends = ["a:1"]
+[pool.g]
+policy = "ewma"
+backends = ["a:1"]
+[pool.h]
+policy = { hash = "header:host", bounded = "${env:NONE:-1.25x}" }
+backends = ["a:1"]
+"#,
+    );
+}
+
+#[test]
 fn routes_that_cannot_be_read_say_how_to_write_them() {
     assert_told(
         "bad_routes",
@@ -223,7 +259,6 @@ buffer = true
 pools = { app = 1, beta = 1 }
 split = "sticky"
 [pool.app]
-policy = { hash = "header:x-user" }
 backends = ["https://a", "h2c://a:1", "h2://a:1", "srv:_http._tcp.app", { address = "b:1", max_requests = 3 }]
 health = { grpc = "x" }
 sticky = "cookie"
@@ -232,7 +267,6 @@ queue = { size = 1 }
 slow_start = "1s"
 eject = "off"
 [pool.beta]
-policy = "maglev"
 backends = ["a:1"]
 health = "redis"
 "#,

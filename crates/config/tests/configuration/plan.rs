@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use config::source::Memory;
 use config::{Severity, load};
+use policy::hashing::{Bound, HashKey, Hashing};
 use policy::plan::*;
 
-use super::{outcome_of, plan_in, plan_of, told};
+use super::{FRONT, POOL, outcome_of, plan_in, plan_of, told};
 
 /// The contract's example and more, without what is not built yet.
 pub(super) const EXAMPLE: &str = include_str!("example.toml");
@@ -163,8 +164,30 @@ fn pools_have_backends_checks_and_terms() {
     assert_eq!(check.kind, ProbeKind::Http { path: "/healthz".to_owned() });
     assert_eq!((check.interval, check.timeout), (Duration::from_secs(5), Duration::from_millis(500)));
     assert_eq!((check.fall, check.rise), (2, 1));
+    let hashing = Hashing { key: HashKey::Cookie("session".to_owned()), bound: Some(Bound(125)) };
+    assert_eq!(plan.pools[1].policy, PolicyKind::Hash(hashing));
     assert_eq!(plan.pools[1].health.as_ref().unwrap().kind, ProbeKind::Alive);
     assert_eq!(plan.pools[1].backends[0].address, Address::Name("api.internal".to_owned(), 80));
+}
+
+#[test]
+fn each_policy_is_read() {
+    let policy = |written: &str| {
+        let text = format!("{FRONT}{POOL}policy = {written}\n");
+        plan_of(&text).pools.remove(0).policy
+    };
+    for name in ["round-robin", "random", "least-requests", "power-of-two", "peak-ewma", "ip-hash", "maglev", "first"] {
+        assert_eq!(policy(&format!("\"{name}\"")).name(), name);
+    }
+    let hashing = |key, bound| Hashing { key, bound };
+    assert_eq!(policy("\"maglev\""), PolicyKind::Maglev(hashing(HashKey::Client, None)));
+    assert_eq!(policy("{ maglev = \"path\" }"), PolicyKind::Maglev(hashing(HashKey::Path, None)));
+    let user = HashKey::Header("x-user".to_owned());
+    assert_eq!(policy("{ hash = \"header:X-User\", bounded = 2 }"), PolicyKind::Hash(hashing(user, Some(Bound(200)))));
+    assert_eq!(
+        policy("{ hash = \"query:${env:NAME:-id}\", bounded = \"${env:BOUND:-1.5}\" }"),
+        PolicyKind::Hash(hashing(HashKey::Query("id".to_owned()), Some(Bound(150))))
+    );
 }
 
 #[test]

@@ -14,8 +14,8 @@ fn fits(root: &Value, schema: &Value, value: &Value) -> bool {
         "type" => is_type(wanted.as_str().unwrap(), value),
         "enum" => wanted.as_array().unwrap().contains(value),
         "pattern" => value.as_str().is_none_or(|text| Regex::new(wanted.as_str().unwrap()).unwrap().is_match(text)),
-        "minimum" => value.as_i64().is_none_or(|number| number >= wanted.as_i64().unwrap()),
-        "maximum" => value.as_i64().is_none_or(|number| number <= wanted.as_i64().unwrap()),
+        "minimum" => value.as_f64().is_none_or(|number| number >= wanted.as_f64().unwrap()),
+        "maximum" => value.as_f64().is_none_or(|number| number <= wanted.as_f64().unwrap()),
         "items" => value.as_array().is_none_or(|items| items.iter().all(|item| fits(root, wanted, item))),
         "required" => wanted.as_array().unwrap().iter().all(|key| value.get(key.as_str().unwrap()).is_some()),
         "properties" => {
@@ -40,6 +40,7 @@ fn is_type(name: &str, value: &Value) -> bool {
         "array" => value.is_array(),
         "string" => value.is_string(),
         "integer" => value.is_i64(),
+        "number" => value.is_number(),
         "boolean" => value.is_boolean(),
         unknown => panic!("the test does not know the type `{unknown}`"),
     }

@@ -182,7 +182,7 @@ impl<'a, D: Downstream> Proxied<'a, D> {
         Poll::Pending
     }
 
-    fn set_deadline(&self, wait: &mut Wait) {
+    fn set_deadline(&mut self, wait: &mut Wait) {
         // A client that waits for 100 waits for the backend (RFC 9110, section 10.1.1).
         let awaits_word = !self.feed.invited && self.feed.progress.bytes == 0 && self.down.head().0.expects_continue;
         let wanted = match (self.feed.done, self.feed.progress.waits_for) {
@@ -191,15 +191,20 @@ impl<'a, D: Downstream> Proxied<'a, D> {
             (false, Side::Source) => Deadline::Body(self.feed.progress.bytes),
             (false, Side::Sink) => Deadline::Backend(self.feed.progress.bytes),
         };
-        if wait.deadline.replace(wanted) == Some(wanted) {
+        let before = wait.deadline.replace(wanted);
+        if before == Some(wanted) {
             return;
+        }
+        let now = Instant::now();
+        if matches!(before, Some(Deadline::Body(_))) {
+            self.facts.times.asked = Some(now);
         }
         let longest = match wanted {
             Deadline::FirstByte => self.target.timeouts.first_byte,
             Deadline::Body(_) => self.worker.client_timeouts(self.down.peer()).body,
             Deadline::Backend(_) => self.target.timeouts.idle,
         };
-        self.down.timer().set_earlier(Instant::now(), longest, self.until);
+        self.down.timer().set_earlier(now, longest, self.until);
     }
 
     fn late(&self, wait: &Wait) -> Failed {

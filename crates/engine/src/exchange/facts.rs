@@ -95,6 +95,8 @@ pub(crate) struct Times {
     pub(crate) started: Instant,
     /// The last attempt began.
     pub(crate) attempted: Option<Instant>,
+    /// From here on the backend alone is waited for: since the attempt began, or the client last kept us waiting.
+    pub(crate) asked: Option<Instant>,
     /// It had its connection.
     pub(crate) connected: Option<Instant>,
     /// The answer's head was complete.

@@ -90,6 +90,7 @@ fn begin<D: Downstream>(worker: &Worker, down: &D, started: Started) -> Facts {
             arrived: started.arrived,
             started: started.whole,
             attempted: None,
+            asked: None,
             connected: None,
             first_byte: None,
         },

@@ -5,9 +5,10 @@
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use policy::balance::Standing;
-use policy::plan::{HeaderRules, Target};
+use policy::balance::{Evidence, Standing};
+use policy::plan::{HeaderRules, PoolId, Target};
 use policy::retry::{self, Attempted, Failure, Verdict};
+use policy::route::Query;
 use wire::head::{Answer, Method};
 
 use super::attempt::Failed;
@@ -18,6 +19,7 @@ use crate::cause::Cause;
 use crate::counters::BackendCounters;
 use crate::h1::BackendLink;
 use crate::seam::Downstream;
+use crate::shared::BackendShared;
 use crate::worker::Worker;
 
 /// Deadlines fire up to so much late; an exchange that has no more than this left is over.
@@ -34,6 +36,8 @@ pub(super) struct Proxied<'a, D> {
     pub(super) feed: Feed,
     pub(super) answer: Box<Answer>,
     pub(super) method: Method,
+    /// What of the request the pool's policy goes by.
+    key: u64,
     /// When the whole exchange must be over.
     pub(super) until: Option<Instant>,
 }
@@ -56,6 +60,7 @@ pub(super) async fn proxy<D: Downstream>(
     let method = down.head().0.method;
     let keeps = method.is_idempotent() && target.retry.tries > 1;
     let until = target.timeouts.total.map(|total| facts.times.started + total);
+    let key = hash_key(worker, down, facts, target.pool);
     facts.pool = Some(target.pool);
     worker.pool(target.pool).budget.borrow_mut().on_request(worker.now_ms(facts.times.started));
     let mut proxied = Proxied {
@@ -66,6 +71,7 @@ pub(super) async fn proxy<D: Downstream>(
         feed: Feed::new(if keeps { target.retry.body_buffer } else { 0 }),
         answer: worker.answers.take(),
         method,
+        key,
         until,
     };
     // The upstream stays in this place: futures that hand it about would copy it.
@@ -86,6 +92,7 @@ impl<'a, D: Downstream> Proxied<'a, D> {
             let attempt = self.pick()?;
             let tried = self.attempt(attempt, place).await;
             let reused = place.as_ref().is_some_and(|up| up.reused);
+            self.note(&tried, reused);
             match tried {
                 Ok(()) if !self.wants_another_status() => return Ok(()),
                 Ok(()) if !self.decide(Failure::Status(self.answer.status), reused) => return Ok(()),
@@ -105,9 +112,10 @@ impl<'a, D: Downstream> Proxied<'a, D> {
 
     fn pick(&mut self) -> Result<Attempt, Cause> {
         let facts = &mut *self.facts;
-        let wish = Wish { client: facts.client, tried: facts.tried.list() };
+        let now = if facts.attempts == 0 { facts.times.started } else { Instant::now() };
+        let wish = Wish { key: self.key, tried: facts.tried.list(), now_ms: self.worker.now_ms(now) };
         let attempt = Attempt::begin(self.worker, self.target.pool, &wish).ok_or(Cause::NoBackend)?;
-        facts.times.attempted = Some(if facts.attempts == 0 { facts.times.started } else { Instant::now() });
+        (facts.times.attempted, facts.times.asked) = (Some(now), Some(now));
         (facts.times.connected, facts.times.first_byte) = (None, None);
         facts.attempts += 1;
         facts.backend = Some(attempt.backend);
@@ -116,6 +124,23 @@ impl<'a, D: Downstream> Proxied<'a, D> {
             attempt.counters().retries.add(1);
         }
         Ok(attempt)
+    }
+
+    /// Notes what an attempt said of its backend, where the pool's policy wants to know.
+    fn note(&self, tried: &Result<(), Failed>, reused: bool) {
+        if !self.worker.plan.pool(self.target.pool).policy.wants_latency() {
+            return;
+        }
+        let evidence = match tried {
+            Ok(()) => Some(Evidence::of_answer(self.answer.status)),
+            // What we lack is not the backend's failure.
+            Err(Failed::Attempt(_, Cause::LocalExhausted) | Failed::Exchange(_)) => None,
+            Err(Failed::Attempt(failure, _)) => Evidence::of_failure(*failure, &self.attempted(reused)),
+        };
+        let (Some(evidence), Some(asked)) = (evidence, self.facts.times.asked) else { return };
+        let now = self.facts.times.first_byte.unwrap_or_else(Instant::now);
+        let took_us = u64::try_from(now.saturating_duration_since(asked).as_micros()).unwrap_or(u64::MAX);
+        self.backend().note(evidence, took_us, self.worker.now_ms(now));
     }
 
     /// Whether the answer's status is one to try again elsewhere; a pool without another backend would give it once more.
@@ -163,6 +188,11 @@ impl<'a, D: Downstream> Proxied<'a, D> {
         self.until.is_some_and(|until| Instant::now() + SLACK >= until)
     }
 
+    /// What all share of the backend tried last.
+    fn backend(&self) -> &BackendShared {
+        &self.worker.shared.pools[self.target.pool.0 as usize].backends[self.facts.backend.unwrap_or(0)]
+    }
+
     /// The counters of the backend tried last.
     pub(super) fn counters(&self) -> &BackendCounters {
         &self.worker.counters().pools[self.target.pool.0 as usize][self.facts.backend.unwrap_or(0)]
@@ -182,4 +212,11 @@ impl<'a, D: Downstream> Proxied<'a, D> {
         }
         self.worker.answers.put(self.answer);
     }
+}
+
+/// The key that a pool's policy goes by, if it goes by any.
+fn hash_key<D: Downstream>(worker: &Worker, down: &D, facts: &Facts, pool: PoolId) -> u64 {
+    let Some(key) = worker.plan.pool(pool).policy.hash_key() else { return 0 };
+    let (head, buf) = down.head();
+    key.of(&Query { listener: down.peer().listener, head, buf, client: facts.client })
 }

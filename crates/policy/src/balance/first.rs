@@ -4,13 +4,10 @@ use super::tiers::{Choose, Member};
 use super::{Loads, Pick};
 
 /// Members in file order.
+#[derive(Default)]
 pub(super) struct First(Vec<Member>);
 
 impl Choose for First {
-    fn new(_seed: u64) -> Self {
-        Self(Vec::new())
-    }
-
     fn members_changed(&mut self, members: &[Member], _loads: &dyn Loads) {
         self.0 = members.to_vec();
     }

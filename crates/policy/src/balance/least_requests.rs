@@ -44,10 +44,6 @@ pub(super) struct LeastRequests {
 }
 
 impl Choose for LeastRequests {
-    fn new(seed: u64) -> Self {
-        Self { seen: Heap::new(), members: Vec::new(), next: 0, turn: 0, starts: Rng::new(seed) }
-    }
-
     fn members_changed(&mut self, members: &[Member], loads: &dyn Loads) {
         for gone in self.members.iter().filter(|old| position(members, old.backend).is_none()) {
             self.seen.remove(gone.backend);
@@ -78,6 +74,10 @@ impl Choose for LeastRequests {
 }
 
 impl LeastRequests {
+    pub(super) fn new(seed: u64) -> Self {
+        Self { seen: Heap::new(), members: Vec::new(), next: 0, turn: 0, starts: Rng::new(seed) }
+    }
+
     fn next_backend(&self) -> Option<u16> {
         self.members.get(self.next).map(|member| member.backend)
     }

@@ -10,26 +10,34 @@
 
 mod first;
 mod heap;
-mod ip_hash;
+mod keyed;
+mod latency;
 mod least_requests;
+mod maglev;
+mod peak_ewma;
 mod power_of_two;
 mod random;
+mod rendezvous;
 mod round_robin;
+mod running;
 mod shares;
 mod tiers;
 
-use std::net::IpAddr;
-
 use first::First;
-use ip_hash::IpHash;
+use keyed::Keyed;
 use least_requests::LeastRequests;
+use maglev::Maglev;
+use peak_ewma::PeakEwma;
 use power_of_two::PowerOfTwo;
 use random::Random;
+use rendezvous::Rendezvous;
 use round_robin::RoundRobin;
 use tiers::Tiers;
 
 use crate::plan::{Backend, PolicyKind};
 use crate::rng::Rng;
+
+pub use latency::{Evidence, Latency};
 
 /// How eligible a backend is now. The order of choice is `Ready` of the lowest tier that has one, then `Unknown`; when
 /// neither exists, all that are `Out` through no wish of the operator (panic); never those that are `Excluded`.
@@ -46,22 +54,29 @@ pub enum Standing {
     Excluded,
 }
 
-/// Running requests of backends, over all workers.
+/// What is known of backends, over all workers.
 pub trait Loads {
     /// Running requests of the backend with this index.
     fn active(&self, backend: usize) -> u32;
+    /// Its [`Latency`] in force at `now_ms`, in microseconds; `None` if nothing recent is known. Only asked by policies
+    /// that want it ([`PolicyKind::wants_latency`]).
+    fn latency_us(&self, _backend: usize, _now_ms: u64) -> Option<u32> {
+        None
+    }
 }
 
 /// What a pick may depend on.
 pub struct Pick<'a> {
-    /// The trusted client address.
-    pub client: IpAddr,
+    /// What of the request its pool goes by ([`PolicyKind::hash_key`]); anything if it goes by nothing.
+    pub key: u64,
     /// Backends already tried by this exchange: avoided while others are eligible.
     pub tried: &'a [u16],
     /// Chance.
     pub rng: &'a mut Rng,
     /// Load.
     pub loads: &'a dyn Loads,
+    /// Now, on the clock by which latencies are noted.
+    pub now_ms: u64,
 }
 
 /// A policy at work in one worker.
@@ -77,20 +92,29 @@ pub trait Balancer {
     fn pick(&mut self, pick: &mut Pick<'_>) -> Option<usize>;
 }
 
-/// Makes the balancer of a policy for one worker. `seed` makes workers start at different phases; `ip-hash` ignores it,
-/// so that all workers and nodes send a client to the same backend.
+/// Makes the balancer of a policy for one worker. `seed` makes workers start at different phases; `ip-hash`, `hash` and
+/// `maglev` ignore it, so that all workers and nodes send a key to the same backend.
 ///
 /// Until told otherwise, every backend is [`Standing::Unknown`], even one that the file wants drained: who drives the
 /// balancer tells it of that, too. Indices are those of `backends`, of which a pool has at most 65,536.
 #[must_use]
-pub fn new(kind: PolicyKind, backends: &[Backend], seed: u64) -> Box<dyn Balancer> {
+pub fn new(kind: &PolicyKind, backends: &[Backend], seed: u64) -> Box<dyn Balancer> {
     match kind {
-        PolicyKind::RoundRobin => Box::new(Tiers::<RoundRobin>::new(backends, seed)),
-        PolicyKind::Random => Box::new(Tiers::<Random>::new(backends, seed)),
-        PolicyKind::LeastRequests => Box::new(Tiers::<LeastRequests>::new(backends, seed)),
-        PolicyKind::PowerOfTwo => Box::new(Tiers::<PowerOfTwo>::new(backends, seed)),
-        PolicyKind::IpHash => Box::new(Tiers::<IpHash>::new(backends, seed)),
-        PolicyKind::First => Box::new(Tiers::<First>::new(backends, seed)),
+        PolicyKind::RoundRobin => Box::new(Tiers::new(backends, move || RoundRobin::new(seed))),
+        PolicyKind::Random => Box::new(Tiers::new(backends, Random::default)),
+        PolicyKind::LeastRequests => Box::new(Tiers::new(backends, move || LeastRequests::new(seed))),
+        PolicyKind::PowerOfTwo => Box::new(Tiers::new(backends, PowerOfTwo::default)),
+        PolicyKind::PeakEwma => Box::new(Tiers::new(backends, PeakEwma::default)),
+        PolicyKind::IpHash => Box::new(Tiers::new(backends, || Keyed::new(Rendezvous::default(), None))),
+        PolicyKind::Hash(hashing) => {
+            let bound = hashing.bound;
+            Box::new(Tiers::new(backends, move || Keyed::new(Rendezvous::default(), bound)))
+        }
+        PolicyKind::Maglev(hashing) => {
+            let bound = hashing.bound;
+            Box::new(Tiers::new(backends, move || Keyed::new(Maglev::default(), bound)))
+        }
+        PolicyKind::First => Box::new(Tiers::new(backends, First::default)),
     }
 }
 

@@ -5,13 +5,10 @@ use super::tiers::{Choose, Member};
 use super::{Loads, Pick};
 
 /// The shares to throw at.
+#[derive(Default)]
 pub(super) struct Random(Shares);
 
 impl Choose for Random {
-    fn new(_seed: u64) -> Self {
-        Self(Shares::default())
-    }
-
     fn members_changed(&mut self, members: &[Member], _loads: &dyn Loads) {
         self.0 = Shares::new(members);
     }

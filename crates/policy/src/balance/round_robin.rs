@@ -40,12 +40,14 @@ enum Turns {
     Heap(Heap<Turn>),
 }
 
-impl Choose for RoundRobin {
-    fn new(seed: u64) -> Self {
+impl RoundRobin {
+    pub(super) fn new(seed: u64) -> Self {
         let turns = Turns::Ring { order: Vec::new(), next: 0 };
         Self { turns, shares: Shares::default(), starts: Rng::new(seed) }
     }
+}
 
+impl Choose for RoundRobin {
     fn members_changed(&mut self, members: &[Member], _loads: &dyn Loads) {
         self.shares = Shares::new(members);
         let equal = members.windows(2).all(|pair| pair[0].weight == pair[1].weight);

@@ -1,6 +1,6 @@
 //! Weighted chance: members side by side on a line, each as long as its weight.
 //!
-//! Owns the throw that `random`, `power-of-two` and the retries of `round-robin` share. A throw is O(log n) by the sums of
+//! Owns the throw that `random`, `power-of-two`, `peak-ewma` and the retries of `round-robin` share. A throw is O(log n) by the sums of
 //! weights, plus O(avoided²), which is small: exchanges have few attempts.
 
 use super::tiers::{Member, position};
@@ -44,6 +44,17 @@ impl Shares {
         }
         let behind = self.starts.partition_point(|start| *start <= place);
         self.members.get(behind.checked_sub(1)?).copied()
+    }
+
+    /// Two different members by chance, never one of `avoid`; the second is `None` if there is no other.
+    pub(super) fn throw_two(&self, avoid: &[u16], rng: &mut Rng) -> Option<(Member, Option<Member>)> {
+        let one = self.throw(avoid, rng)?;
+        // Only retries allocate.
+        let other = match avoid {
+            [] => self.throw(&[one.backend], rng),
+            tried => self.throw(&[tried, &[one.backend]].concat(), rng),
+        };
+        Some((one, other))
     }
 
     fn weight(&self, at: usize) -> u64 {

@@ -6,7 +6,7 @@
 
 use super::{Balancer, Loads, Pick, Standing};
 use crate::plan::Backend;
-use crate::rng::mix;
+use crate::rng::hash;
 
 /// A backend as policies see it.
 #[derive(Clone, Copy, Debug)]
@@ -21,8 +21,6 @@ pub(super) struct Member {
 
 /// A policy within one level.
 pub(super) trait Choose {
-    /// A policy without members.
-    fn new(seed: u64) -> Self;
     /// Replaces the members; they are in file order, at least one.
     fn members_changed(&mut self, members: &[Member], loads: &dyn Loads);
     /// Chooses a member that is not in `pick.tried`; the caller has made sure that there is one.
@@ -53,7 +51,7 @@ struct Slot {
 
 impl Slot {
     fn new(index: u16, backend: &Backend) -> Self {
-        let member = Member { backend: index, weight: backend.weight.max(1), key: key_of(&backend.name) };
+        let member = Member { backend: index, weight: backend.weight.max(1), key: hash(backend.name.as_bytes()) };
         Self { member, tier: backend.tier, standing: Standing::default() }
     }
 
@@ -91,13 +89,15 @@ pub(super) struct Tiers<P> {
     slots: Vec<Slot>,
     /// In the order of choice, none without members.
     levels: Vec<Level<P>>,
-    seed: u64,
+    /// Makes a policy without members.
+    make: Box<dyn Fn() -> P>,
 }
 
 impl<P: Choose> Tiers<P> {
-    pub(super) fn new(backends: &[Backend], seed: u64) -> Self {
+    /// A policy for each level, all of which `make` makes without members.
+    pub(super) fn new(backends: &[Backend], make: impl Fn() -> P + 'static) -> Self {
         let slots: Vec<_> = (0..=u16::MAX).zip(backends).map(|(index, backend)| Slot::new(index, backend)).collect();
-        let mut tiers = Self { slots, levels: Vec::new(), seed };
+        let mut tiers = Self { slots, levels: Vec::new(), make: Box::new(make) };
         for index in 0..tiers.slots.len() {
             tiers.enter(index);
         }
@@ -109,7 +109,7 @@ impl<P: Choose> Tiers<P> {
         let slot = &self.slots[index];
         let Some(rank) = slot.rank() else { return };
         let at = self.levels.binary_search_by_key(&rank, |level| level.rank).unwrap_or_else(|at| {
-            let level = Level { rank, members: Vec::new(), policy: P::new(self.seed), told: false };
+            let level = Level { rank, members: Vec::new(), policy: (self.make)(), told: false };
             self.levels.insert(at, level);
             at
         });
@@ -177,11 +177,7 @@ impl<P: Choose> Balancer for Tiers<P> {
             level.policy.members_changed(&level.members, pick.loads);
             level.told = true;
         }
-        let mut within = Pick { client: pick.client, tried, rng: &mut *pick.rng, loads: pick.loads };
+        let mut within = Pick { tried, rng: &mut *pick.rng, ..*pick };
         level.policy.choose(&mut within).map(usize::from)
     }
-}
-
-fn key_of(name: &str) -> u64 {
-    name.bytes().fold(0, |hash, byte| mix(hash.wrapping_add(u64::from(byte)).wrapping_add(1)))
 }

@@ -23,7 +23,7 @@ mod hash;
 mod host;
 mod order;
 mod path;
-mod values;
+pub(crate) mod values;
 
 use std::net::IpAddr;
 

@@ -18,7 +18,7 @@ pub(super) fn holds<'a>(test: &FieldTest, mut values: impl Iterator<Item = Cow<'
 }
 
 /// The values of all field lines of that name (compared without case), each line for itself.
-pub(super) fn field_values<'a>(head: &'a Request, buf: &'a [u8], name: &'a str) -> impl Iterator<Item = Cow<'a, [u8]>> {
+pub(crate) fn field_values<'a>(head: &'a Request, buf: &'a [u8], name: &'a str) -> impl Iterator<Item = Cow<'a, [u8]>> {
     head.fields
         .iter()
         .filter(move |field| field.name.of(buf).eq_ignore_ascii_case(name.as_bytes()))
@@ -27,7 +27,7 @@ pub(super) fn field_values<'a>(head: &'a Request, buf: &'a [u8], name: &'a str) 
 
 /// The values of all cookies of that name, as they were written (RFC 6265, section 4.2.1); HTTP/2 may send one line for
 /// each (RFC 9113, section 8.2.3).
-pub(super) fn cookie_values<'a>(
+pub(crate) fn cookie_values<'a>(
     head: &'a Request,
     buf: &'a [u8],
     name: &'a str,
@@ -42,7 +42,7 @@ pub(super) fn cookie_values<'a>(
 }
 
 /// The decoded values of all query parameters of that name. A parameter without `=` has the empty value.
-pub(super) fn query_values<'a>(query: &'a [u8], name: &'a str) -> impl Iterator<Item = Cow<'a, [u8]>> {
+pub(crate) fn query_values<'a>(query: &'a [u8], name: &'a str) -> impl Iterator<Item = Cow<'a, [u8]>> {
     query
         .split(|&b| b == b'&')
         .filter(|pair| !pair.is_empty())

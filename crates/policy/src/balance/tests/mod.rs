@@ -1,33 +1,49 @@
 //! The policies at work, through the trait that the engine uses.
 
+mod bounded;
 mod eligible;
-mod ip_hash;
+mod latency;
 mod least_requests;
+mod maglev;
+mod peak_ewma;
 mod power_of_two;
 mod random;
+mod rendezvous;
 mod round_robin;
 
 use std::cell::RefCell;
 use std::net::{IpAddr, Ipv4Addr};
 use std::rc::Rc;
 
-use super::{Balancer, Loads, Pick, Standing};
+use super::{Balancer, Evidence, Latency, Loads, Pick, Standing};
+use crate::hashing::{Bound, HashKey, Hashing, client_key};
 use crate::plan::{Address, Backend, PolicyKind, Wanted};
 use crate::rng::Rng;
 
-const KINDS: [PolicyKind; 6] = [
+const HASH: PolicyKind = PolicyKind::Hash(Hashing { key: HashKey::Client, bound: None });
+const MAGLEV: PolicyKind = PolicyKind::Maglev(Hashing { key: HashKey::Client, bound: None });
+const BOUNDED: PolicyKind = PolicyKind::Hash(Hashing { key: HashKey::Client, bound: Some(Bound(125)) });
+const BOUNDED_MAGLEV: PolicyKind = PolicyKind::Maglev(Hashing { key: HashKey::Client, bound: Some(Bound(125)) });
+
+const KINDS: [PolicyKind; 11] = [
     PolicyKind::RoundRobin,
     PolicyKind::Random,
     PolicyKind::LeastRequests,
     PolicyKind::PowerOfTwo,
+    PolicyKind::PeakEwma,
     PolicyKind::IpHash,
     PolicyKind::First,
+    HASH,
+    MAGLEV,
+    BOUNDED,
+    BOUNDED_MAGLEV,
 ];
 
-/// Running requests, shared by the workers of a test.
+/// Running requests and latencies, shared by the workers of a test.
 #[derive(Default)]
 struct Requests {
     active: RefCell<Vec<u32>>,
+    latencies: RefCell<Vec<Latency>>,
     /// Backends that were asked for, the latest last.
     reads: RefCell<Vec<usize>>,
 }
@@ -38,6 +54,14 @@ impl Requests {
         let len = all.len().max(backend + 1);
         all.resize(len, 0);
         all[backend] = active;
+    }
+
+    /// An attempt at a backend ended with such evidence after so many microseconds.
+    fn note(&self, backend: usize, evidence: (Evidence, u64), now_ms: u64) {
+        let mut all = self.latencies.borrow_mut();
+        let len = all.len().max(backend + 1);
+        all.resize(len, Latency::default());
+        all[backend] = all[backend].after(evidence.0, evidence.1, now_ms);
     }
 
     /// What was read since the last time.
@@ -55,6 +79,10 @@ impl Loads for Requests {
         self.reads.borrow_mut().push(backend);
         self.get(backend)
     }
+
+    fn latency_us(&self, backend: usize, now_ms: u64) -> Option<u32> {
+        self.latencies.borrow().get(backend)?.at(now_ms)
+    }
 }
 
 /// One worker with its balancer.
@@ -62,11 +90,12 @@ struct Worker {
     balancer: Box<dyn Balancer>,
     rng: Rng,
     requests: Rc<Requests>,
+    now_ms: u64,
 }
 
 impl Worker {
     fn new(kind: PolicyKind, backends: &[Backend], seed: u64) -> Self {
-        Self { balancer: super::new(kind, backends, seed), rng: Rng::new(seed), requests: Rc::default() }
+        Self { balancer: super::new(&kind, backends, seed), rng: Rng::new(seed), requests: Rc::default(), now_ms: 0 }
     }
 
     /// A worker all of whose backends are ready.
@@ -92,7 +121,8 @@ impl Worker {
 
     fn pick_for(&mut self, client: IpAddr, tried: &[u16]) -> Option<usize> {
         let requests = Rc::clone(&self.requests);
-        self.balancer.pick(&mut Pick { client, tried, rng: &mut self.rng, loads: &*requests })
+        let (key, now_ms) = (client_key(client), self.now_ms);
+        self.balancer.pick(&mut Pick { key, tried, rng: &mut self.rng, loads: &*requests, now_ms })
     }
 
     /// Begins an attempt.

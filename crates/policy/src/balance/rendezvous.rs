@@ -1,31 +1,26 @@
-//! `ip-hash`: a client address stays with its backend. Driven by [`super::tiers`].
+//! Owners of places by rendezvous: `ip-hash` and `hash`. Driven by [`super::keyed`].
 //!
-//! Addresses fall into [`BUCKETS`] buckets (IPv6 by /64, IPv4-mapped IPv6 as IPv4), and each bucket belongs to the member
-//! that wins a weighted rendezvous for it: each member throws a number that depends only on its name and the bucket, and
-//! the best by weight wins. So:
-//! - a member that leaves moves only its own clients, one that joins takes only what it will own: nobody else moves,
+//! Places fall into [`BUCKETS`] buckets, and each bucket belongs to the member that wins a weighted rendezvous for it: each
+//! member throws a number that depends only on its name and the bucket, and the best by weight wins. So:
+//! - a member that leaves moves only its own keys, one that joins takes only what it will own: nobody else moves,
 //!   whether by health, by hand or by a new plan;
 //! - all workers, nodes and restarts agree, since neither seed nor order counts;
 //! - a member owns a share of buckets by weight, give or take the root of their number (1 % at 10,000 buckets).
 //!
-//! A rendezvous is O(n). It is held when a bucket is first asked for, and its winner kept: a pick is O(log n) from then on.
-//! When members join, an old winner only meets the newcomers; when the winner left, the rendezvous is held anew.
+//! A rendezvous is O(n). It is held when a bucket is first asked for, and its winner kept: an answer is O(log n) from then
+//! on. When members join, an old winner only meets the newcomers; when the winner left, the rendezvous is held anew.
 
-use std::net::IpAddr;
-
-use super::tiers::{Choose, Member, position};
-use super::{Loads, Pick};
+use super::keyed::Owners;
+use super::tiers::{Member, position};
 use crate::rng::mix;
 
-/// Number of buckets. Fixed: with another number all clients would move.
+/// Number of buckets. Fixed: with another number all keys would move.
 const BUCKETS: usize = 1 << BUCKET_BITS;
 const BUCKET_BITS: u32 = 16;
 
-/// Other buckets that a client with tried backends asks before all members are weighed.
-const DETOURS: u64 = 16;
-
 /// Winners kept for one level.
-pub(super) struct IpHash {
+#[derive(Default)]
+pub(super) struct Rendezvous {
     members: Vec<Member>,
     /// Empty before the first pick; then 256 KiB, of which untouched pages cost nothing.
     buckets: Vec<Bucket>,
@@ -41,12 +36,8 @@ struct Bucket {
     met: u16,
 }
 
-impl Choose for IpHash {
-    fn new(_seed: u64) -> Self {
-        Self { members: Vec::new(), buckets: Vec::new(), joined: Vec::new() }
-    }
-
-    fn members_changed(&mut self, members: &[Member], _loads: &dyn Loads) {
+impl Owners for Rendezvous {
+    fn members_changed(&mut self, members: &[Member]) {
         let old = std::mem::replace(&mut self.members, members.to_vec());
         let new = members.iter().map(|member| member.backend).filter(|backend| position(&old, *backend).is_none());
         self.joined.extend(new);
@@ -56,23 +47,8 @@ impl Choose for IpHash {
         }
     }
 
-    fn choose(&mut self, pick: &mut Pick<'_>) -> Option<u16> {
-        let client = key_of(pick.client);
-        let detours = if pick.tried.is_empty() { 0 } else { DETOURS };
-        for detour in 0..=detours {
-            let winner = self.winner(bucket_of(client, detour))?;
-            if !pick.tried.contains(&winner) {
-                return Some(winner);
-            }
-        }
-        let untried = self.members.iter().filter(|member| !pick.tried.contains(&member.backend));
-        rendezvous(untried, client)
-    }
-}
-
-impl IpHash {
-    /// Who owns a bucket.
-    fn winner(&mut self, at: usize) -> Option<u16> {
+    fn owner(&mut self, place: u64) -> Option<u16> {
+        let at = usize::try_from(place >> (u64::BITS - BUCKET_BITS)).unwrap_or(0);
         let known = self.buckets[at];
         let met = usize::from(known.met);
         let holder = position(&self.members, known.winner).filter(|_| met > 0);
@@ -91,15 +67,9 @@ impl IpHash {
     }
 }
 
-/// The bucket of a client; each detour leads to another one.
-fn bucket_of(client: u64, detour: u64) -> usize {
-    let hash = mix(client.wrapping_add(detour.wrapping_mul(0x9e37_79b9_7f4a_7c15)));
-    usize::try_from(hash >> (u64::BITS - BUCKET_BITS)).unwrap_or(0)
-}
-
 /// Each member's time to the place is exponentially distributed with its weight as rate; the earliest wins, which is
 /// each with a chance of its weight over the sum of weights.
-fn rendezvous<'a>(members: impl Iterator<Item = &'a Member>, place: u64) -> Option<u16> {
+pub(super) fn rendezvous<'a>(members: impl Iterator<Item = &'a Member>, place: u64) -> Option<u16> {
     let place = mix(place ^ 0x6a09_e667_f3bc_c908);
     let arrivals = members.map(|member| (arrival(member, place), member.backend));
     arrivals.min_by(|one, other| one.0.total_cmp(&other.0)).map(|(_, backend)| backend)
@@ -110,12 +80,4 @@ fn arrival(member: &Member, place: u64) -> f64 {
     const STEP: f64 = 1.0 / (1u64 << 53) as f64;
     let chance = ((mix(member.key ^ place) >> 11) as f64 + 0.5) * STEP;
     -chance.ln() / f64::from(member.weight)
-}
-
-/// What of an address counts.
-fn key_of(client: IpAddr) -> u64 {
-    match client.to_canonical() {
-        IpAddr::V4(ip) => mix(u64::from(ip.to_bits())),
-        IpAddr::V6(ip) => mix(!u64::try_from(ip.to_bits() >> 64).unwrap_or(0)),
-    }
 }
