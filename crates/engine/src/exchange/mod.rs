@@ -8,6 +8,8 @@ mod attempt;
 mod facts;
 mod feed;
 mod forward;
+#[cfg(test)]
+mod policy_tests;
 mod proxied;
 #[cfg(test)]
 mod tests;

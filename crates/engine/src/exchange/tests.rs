@@ -33,16 +33,16 @@ use crate::worker::Worker;
 
 /// What both streams share: input that arrives for each, one output in the order it was written.
 #[derive(Default)]
-struct Connection {
-    arrived: [VecDeque<Vec<u8>>; 2],
-    ended: [bool; 2],
-    output: Vec<(usize, Vec<u8>)>,
+pub(super) struct Connection {
+    pub(super) arrived: [VecDeque<Vec<u8>>; 2],
+    pub(super) ended: [bool; 2],
+    pub(super) output: Vec<(usize, Vec<u8>)>,
     /// Output bytes that each stream may still write: flow control.
-    window: [usize; 2],
-    waker: Option<Waker>,
+    pub(super) window: [usize; 2],
+    pub(super) waker: Option<Waker>,
 }
 
-struct Stream {
+pub(super) struct Stream {
     id: usize,
     connection: Rc<RefCell<Connection>>,
     request: Request,
@@ -53,7 +53,7 @@ struct Stream {
 }
 
 impl Stream {
-    fn new(id: usize, connection: &Rc<RefCell<Connection>>, worker: &Worker, head: &str) -> Self {
+    pub(super) fn new(id: usize, connection: &Rc<RefCell<Connection>>, worker: &Worker, head: &str) -> Self {
         let mut request = Request::default();
         let limits = Limits { head_bytes: 8192, fields: 100, target_bytes: 4096 };
         let parsed = parse_request(head.as_bytes(), &limits, &mut request);
@@ -144,7 +144,7 @@ impl Downstream for Stream {
 }
 
 /// A backend that answers each request on a connection of its own with its target and body.
-async fn echo_backend() -> SocketAddr {
+pub(super) async fn echo_backend() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let addr = listener.local_addr().expect("a bound socket has an address");
     tokio::task::spawn_local(async move {
@@ -165,16 +165,16 @@ async fn echo_backend() -> SocketAddr {
     addr
 }
 
-fn run<F: Future<Output = ()>>(test: F) {
+pub(super) fn run<F: Future<Output = ()>>(test: F) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build_local(Default::default());
     let bounded = async { tokio::time::timeout(std::time::Duration::from_secs(20), test).await };
     runtime.expect("a runtime").block_on(bounded).expect("in time");
 }
 
-type Exchanges = Vec<Option<Pin<Box<dyn Future<Output = Ended>>>>>;
+pub(super) type Exchanges = Vec<Option<Pin<Box<dyn Future<Output = Ended>>>>>;
 
 /// Polls all exchanges of a connection in one task, as an HTTP/2 connection will.
-fn poll_all(cx: &mut Context<'_>, exchanges: &mut Exchanges, done: &mut [Option<Ended>]) {
+pub(super) fn poll_all(cx: &mut Context<'_>, exchanges: &mut Exchanges, done: &mut [Option<Ended>]) {
     for (at, slot) in exchanges.iter_mut().enumerate() {
         if let Some(exchange) = slot
             && let Poll::Ready(ended) = exchange.as_mut().poll(cx)
@@ -185,7 +185,7 @@ fn poll_all(cx: &mut Context<'_>, exchanges: &mut Exchanges, done: &mut [Option<
     }
 }
 
-fn start(worker: &Rc<Worker>, mut stream: Stream) -> Pin<Box<dyn Future<Output = Ended>>> {
+pub(super) fn start(worker: &Rc<Worker>, mut stream: Stream) -> Pin<Box<dyn Future<Output = Ended>>> {
     let worker = Rc::clone(worker);
     Box::pin(async move {
         let now = Instant::now();
@@ -200,8 +200,8 @@ fn text(connection: &RefCell<Connection>, id: usize) -> String {
     String::from_utf8(bytes).expect("text")
 }
 
-const UPLOAD: &str = "PUT /up HTTP/1.1\r\nHost: a.test\r\nTransfer-Encoding: chunked\r\n\r\n";
-const DOWNLOAD: &str = "GET /down HTTP/1.1\r\nHost: a.test\r\n\r\n";
+pub(super) const UPLOAD: &str = "PUT /up HTTP/1.1\r\nHost: a.test\r\nTransfer-Encoding: chunked\r\n\r\n";
+pub(super) const DOWNLOAD: &str = "GET /down HTTP/1.1\r\nHost: a.test\r\n\r\n";
 
 #[test]
 fn two_streams_of_one_task_do_not_wait_for_each_other() {
