@@ -34,8 +34,13 @@ const CASES: &[Case] = &[
     case("pick-random", "pick of 1,000: random", pick::random),
     case("pick-least-requests", "pick of 1,000: least-requests", pick::least_requests),
     case("pick-power-of-two", "pick of 1,000: power-of-two", pick::power_of_two),
+    case("pick-peak-ewma", "pick of 1,000: peak-ewma", pick::peak_ewma),
     case("pick-ip-hash", "pick of 1,000: ip-hash", pick::ip_hash),
+    case("pick-hash-bounded", "pick of 1,000: hash, bounded 1.25", pick::hash_bounded),
+    case("pick-maglev", "pick of 1,000: maglev", pick::maglev),
     case("pick-first", "pick of 1,000: first", pick::first),
+    case("change-ip-hash", "one of 1,000 goes or comes, and a pick: ip-hash", pick::change_ip_hash),
+    case("change-maglev", "one of 1,000 goes or comes, and a pick: maglev", pick::change_maglev),
 ];
 
 fn main() -> ExitCode {

@@ -124,5 +124,5 @@ fn tick_of(now_ms: u64) -> u32 {
 
 /// The share that age leaves of a latency.
 fn left_after(age_ms: u64) -> f32 {
-    (-(age_ms as f32) / DECAY_MS).exp()
+    (age_ms as f32 * (-1.0 / DECAY_MS)).exp()
 }

@@ -1,10 +1,14 @@
 //! Weighted chance: members side by side on a line, each as long as its weight.
 //!
-//! Owns the throw that `random`, `power-of-two`, `peak-ewma` and the retries of `round-robin` share. A throw is O(log n) by the sums of
-//! weights, plus O(avoided²), which is small: exchanges have few attempts.
+//! Owns the throw that `random`, `power-of-two`, `peak-ewma` and the retries of `round-robin` share. A throw is O(1): a
+//! guide says for each part of the line where to begin looking. Avoiding members is O(avoided²) at worst, which is small:
+//! exchanges have few attempts.
 
 use super::tiers::{Member, position};
 use crate::rng::Rng;
+
+/// Throws that are let fall anywhere before the avoided are taken out of the line: most hit another member at once.
+const FREE_THROWS: usize = 2;
 
 /// A line of members.
 #[derive(Default)]
@@ -15,6 +19,8 @@ pub(super) struct Shares {
     starts: Vec<u64>,
     /// The length of the line.
     total: u64,
+    /// The line in as many parts as there are members: the member that each begins in.
+    guide: Vec<u16>,
 }
 
 impl Shares {
@@ -26,24 +32,30 @@ impl Shares {
             total += u64::from(member.weight);
             start
         };
-        let starts = members.iter().map(&mut begin).collect();
-        Self { members: members.to_vec(), starts, total }
+        let starts: Vec<u64> = members.iter().map(&mut begin).collect();
+        let mut at = 0;
+        let parts = 0..members.len() as u64;
+        let mut first_in = |part: u64| {
+            let place = part * total / members.len() as u64;
+            while starts.get(usize::from(at) + 1).is_some_and(|start| *start <= place) {
+                at += 1;
+            }
+            at
+        };
+        let guide = parts.map(&mut first_in).collect();
+        Self { members: members.to_vec(), starts, total, guide }
     }
 
     /// A member by chance, never one of `avoid`; `None` if there is no other. What the avoided leave behind is shared by
-    /// weight: the throw falls on the line without them, and then steps over each that lies before it.
+    /// weight.
     pub(super) fn throw(&self, avoid: &[u16], rng: &mut Rng) -> Option<Member> {
-        let avoided: u64 = self.avoided(avoid).map(|at| self.weight(at)).sum();
-        let left = self.total.checked_sub(avoided).filter(|left| *left > 0)?;
-        let mut place = rng.below(left);
-        for at in self.avoided(avoid) {
-            if self.starts[at] > place {
-                break;
+        for _ in 0..FREE_THROWS {
+            let member = self.throw_freely(rng)?;
+            if !avoid.contains(&member.backend) {
+                return Some(member);
             }
-            place += self.weight(at);
         }
-        let behind = self.starts.partition_point(|start| *start <= place);
-        self.members.get(behind.checked_sub(1)?).copied()
+        self.throw_beside(avoid, rng)
     }
 
     /// Two different members by chance, never one of `avoid`; the second is `None` if there is no other.
@@ -57,6 +69,33 @@ impl Shares {
         Some((one, other))
     }
 
+    /// Any member by chance.
+    fn throw_freely(&self, rng: &mut Rng) -> Option<Member> {
+        let chance = rng.next_u64();
+        let part = usize::try_from(part_of(chance, self.guide.len() as u64)).ok()?;
+        let place = part_of(chance, self.total);
+        let mut at = usize::from(*self.guide.get(part)?);
+        while self.starts.get(at + 1).is_some_and(|start| *start <= place) {
+            at += 1;
+        }
+        self.members.get(at).copied()
+    }
+
+    /// Falls on the line without the avoided, and then steps over each that lies before it.
+    fn throw_beside(&self, avoid: &[u16], rng: &mut Rng) -> Option<Member> {
+        let avoided: u64 = self.avoided(avoid).map(|at| self.weight(at)).sum();
+        let left = self.total.checked_sub(avoided).filter(|left| *left > 0)?;
+        let mut place = rng.below(left);
+        for at in self.avoided(avoid) {
+            if self.starts[at] > place {
+                break;
+            }
+            place += self.weight(at);
+        }
+        let behind = self.starts.partition_point(|start| *start <= place);
+        self.members.get(behind.checked_sub(1)?).copied()
+    }
+
     fn weight(&self, at: usize) -> u64 {
         u64::from(self.members[at].weight)
     }
@@ -68,6 +107,11 @@ impl Shares {
         };
         std::iter::successors(next(0), move |at| next(at + 1))
     }
+}
+
+/// Chance as a number below `n`.
+fn part_of(chance: u64, n: u64) -> u64 {
+    u64::try_from((u128::from(chance) * u128::from(n)) >> u64::BITS).unwrap_or(0)
 }
 
 #[cfg(test)]
