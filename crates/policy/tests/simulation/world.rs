@@ -49,8 +49,8 @@ pub(crate) struct Setup {
 pub(crate) struct Outcome {
     /// From arrival to answer, sorted.
     pub(crate) times_us: Vec<f64>,
-    /// First attempts at each backend.
-    pub(crate) first_attempts: Vec<usize>,
+    /// Key and backend of each first attempt.
+    pub(crate) first_attempts: Vec<(u64, usize)>,
     /// Attempts that failed.
     pub(crate) failed_attempts: usize,
     /// Requests without an answer.
@@ -70,13 +70,24 @@ impl Outcome {
 
     /// First attempts at a backend, of all.
     pub(crate) fn share_of(&self, backend: usize) -> f64 {
-        self.first_attempts[backend] as f64 / self.first_attempts.iter().sum::<usize>() as f64
+        let hits = self.first_attempts.iter().filter(|(_, picked)| *picked == backend).count();
+        hits as f64 / self.first_attempts.len() as f64
     }
 
     /// Failed attempts for each request.
     pub(crate) fn failed_share(&self) -> f64 {
         self.failed_attempts as f64 / (self.times_us.len() + self.errors) as f64
     }
+}
+
+/// The backend that each of some keys has while nothing runs.
+pub(crate) fn homes(kind: &PolicyKind, backends: usize, keys: impl Iterator<Item = u64>) -> Vec<usize> {
+    let backends: Vec<Backend> = (0..backends).map(backend).collect();
+    let mut balancer = balance::new(kind, &backends, 0);
+    let idle = Shared::new(backends.len());
+    let mut rng = Rng::new(0);
+    let mut pick = |key| balancer.pick(&mut Pick { key, tried: &[], rng: &mut rng, loads: &idle, now_ms: 0 }).unwrap();
+    keys.map(&mut pick).collect()
 }
 
 /// Runs a policy through a setup.
@@ -96,10 +107,15 @@ pub(crate) fn run(kind: &PolicyKind, setup: &Setup) -> Outcome {
 }
 
 /// What the workers share.
-#[derive(Default)]
 struct Shared {
     active: Vec<Cell<u32>>,
     latencies: Vec<Cell<Latency>>,
+}
+
+impl Shared {
+    fn new(backends: usize) -> Self {
+        Self { active: vec![Cell::new(0); backends], latencies: vec![Cell::default(); backends] }
+    }
 }
 
 impl Loads for Shared {
@@ -200,14 +216,11 @@ impl<'a> World<'a> {
             made: 0,
             arrived: 0,
             workers: (0..setup.workers).map(worker).collect(),
-            shared: Shared {
-                active: vec![Cell::new(0); backends.len()],
-                latencies: vec![Cell::default(); backends.len()],
-            },
+            shared: Shared::new(backends.len()),
             busy: backends.iter().map(|_| Busy::default()).collect(),
             requests: Vec::new(),
             free: VecDeque::new(),
-            outcome: Outcome { first_attempts: vec![0; backends.len()], ..Outcome::default() },
+            outcome: Outcome::default(),
         };
         world.expect_arrival();
         world
@@ -264,9 +277,9 @@ impl<'a> World<'a> {
         balancer.taken(backend, &self.shared);
         request.attempted_us = self.now_us;
         request.tried.push(u16::try_from(backend).unwrap());
-        let (work_us, is_first, number) = (request.work_us, request.tried.len() == 1, request.number);
+        let (work_us, is_first, number, key) = (request.work_us, request.tried.len() == 1, request.number, request.key);
         if is_first && self.counts(number) {
-            self.outcome.first_attempts[backend] += 1;
+            self.outcome.first_attempts.push((key, backend));
         }
         self.serve(place, backend, work_us);
     }
