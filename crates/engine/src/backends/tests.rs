@@ -1,7 +1,6 @@
 //! Connections that wait for reuse, and what counts as running.
 
 use std::future::poll_fn;
-use std::net::IpAddr;
 
 use policy::plan::{Plan, ProxyVersion};
 use tokio::io::AsyncWriteExt;
@@ -10,7 +9,6 @@ use super::*;
 use crate::testing::{self, pair, run};
 
 const POOL: PoolId = PoolId(0);
-const CLIENT: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
 
 fn address(port: u16) -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], port))
@@ -22,7 +20,7 @@ fn worker(plan: Plan) -> Rc<Worker> {
 }
 
 fn attempt(worker: &Rc<Worker>) -> Attempt {
-    Attempt::begin(worker, POOL, &Wish { client: CLIENT, tried: &[] }).expect("a backend")
+    Attempt::begin(worker, POOL, &Wish { key: 0, tried: &[], now_ms: 0 }).expect("a backend")
 }
 
 fn active(worker: &Worker) -> Vec<u32> {
@@ -212,7 +210,7 @@ fn a_pick_knows_of_a_standing_as_soon_as_it_is_told() {
     assert_eq!(picked, [0, 1], "when all are out, all are asked");
     worker.shared.pools[0].set_standing(0, Standing::Excluded);
     worker.shared.pools[0].set_standing(1, Standing::Excluded);
-    assert!(Attempt::begin(&worker, POOL, &Wish { client: CLIENT, tried: &[] }).is_none());
+    assert!(Attempt::begin(&worker, POOL, &Wish { key: 0, tried: &[], now_ms: 0 }).is_none());
     assert_eq!(active(&worker), [0, 0], "a pick that finds none leaves nothing behind");
 }
 

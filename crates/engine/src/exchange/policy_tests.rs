@@ -5,10 +5,10 @@ use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::task::Poll;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use policy::hashing::{HashKey, Hashing};
-use policy::plan::PolicyKind;
+use policy::plan::{Action, Plan, PolicyKind};
 
 use super::Ended;
 use super::tests::{Connection, DOWNLOAD, Exchanges, Stream, UPLOAD, echo_backend, poll_all, run, start};
@@ -18,6 +18,10 @@ use crate::worker::Worker;
 fn worker(policy: PolicyKind, backends: &[SocketAddr]) -> Rc<Worker> {
     let mut plan = testing::plan(backends);
     plan.pools[0].policy = policy;
+    worker_of(plan)
+}
+
+fn worker_of(plan: Plan) -> Rc<Worker> {
     let (worker, reports) = testing::worker(plan);
     // Reports are for others to hear.
     drop(reports);
@@ -54,6 +58,21 @@ fn a_backend_that_fails_is_noted_and_left() {
         assert!(latency_us(&worker, 0) >= Some(900_000), "one second less a little age: {:?}", latency_us(&worker, 0));
         assert!(latency_us(&worker, 1).is_some_and(|us| us < 900_000), "{:?}", latency_us(&worker, 1));
         assert!(attempts(&worker)[0] <= 2, "{:?}", attempts(&worker));
+    });
+}
+
+#[test]
+fn a_backend_that_hangs_is_noted_when_somebody_else_gives_up() {
+    run(async {
+        let hanging = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let total = Duration::from_millis(50);
+        let mut plan = testing::plan(&[hanging.local_addr().expect("a bound socket has an address")]);
+        plan.pools[0].policy = PolicyKind::PeakEwma;
+        let Action::Pool(target) = &mut plan.routes[0].action else { unreachable!("the plan's one route has a pool") };
+        target.timeouts.total = Some(total);
+        let worker = worker_of(plan);
+        ask(&worker, DOWNLOAD).await;
+        assert!(latency_us(&worker, 0) >= Some(40_000), "{:?}", latency_us(&worker, 0));
     });
 }
 

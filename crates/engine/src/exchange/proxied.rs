@@ -133,7 +133,8 @@ impl<'a, D: Downstream> Proxied<'a, D> {
         }
         let evidence = match tried {
             Ok(()) => Some(Evidence::of_answer(self.answer.status)),
-            // What we lack is not the backend's failure.
+            Err(Failed::Exchange(Cause::ClientGone | Cause::TotalTimeout)) if self.feed.done => Some(Evidence::Silence),
+            // What we or the client lack is not the backend's failure.
             Err(Failed::Attempt(_, Cause::LocalExhausted) | Failed::Exchange(_)) => None,
             Err(Failed::Attempt(failure, _)) => Evidence::of_failure(*failure, &self.attempted(reused)),
         };

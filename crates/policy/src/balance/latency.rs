@@ -9,7 +9,8 @@
 //!
 //! Failing fast must not look like being fast: an answer of status 500 or above lets the number not fall, a failed attempt
 //! doubles it. So a backend that fails now and then is hardly avoided, and one that fails each time sees a handful of
-//! requests in half a minute. One that fails before it has ever answered counts as [`UNPROVEN_US`].
+//! requests in half a minute. One that fails before it has ever answered counts as [`UNPROVEN_US`]. And who hangs must not
+//! look idle because its clients go away: it takes at least as long as they waited.
 
 use crate::retry::{Attempted, Failure};
 
@@ -37,6 +38,8 @@ pub enum Evidence {
     ErrorAnswer,
     /// There was no answer, and that was the backend's fault.
     Failure,
+    /// It had not answered when somebody else gave up.
+    Silence,
 }
 
 impl Evidence {
@@ -102,6 +105,8 @@ impl Latency {
             (Evidence::Answer, Some(us)) => took.max(us * left_after(age_ms)),
             (Evidence::ErrorAnswer, None) => return self,
             (Evidence::ErrorAnswer, Some(us)) => us.max(took),
+            (Evidence::Silence, known) if known.is_some_and(|us| took <= us * left_after(age_ms)) => return self,
+            (Evidence::Silence, _) => took,
             (Evidence::Failure, None) => took.max(UNPROVEN_US),
             (Evidence::Failure, Some(us)) => took.max(us * left_after(age_ms) * 2.0),
         };

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use Evidence::{Answer, ErrorAnswer, Failure};
+use Evidence::{Answer, ErrorAnswer, Failure, Silence};
 
 const NOW_MS: u64 = 1_000_000;
 
@@ -13,7 +13,7 @@ fn seen(us: u64) -> Latency {
 }
 
 fn evidence() -> impl Strategy<Value = Evidence> {
-    prop_oneof![Just(Answer), Just(ErrorAnswer), Just(Failure)]
+    prop_oneof![Just(Answer), Just(ErrorAnswer), Just(Failure), Just(Silence)]
 }
 
 fn fallen(us: f64, age_ms: u64) -> f64 {
@@ -76,6 +76,13 @@ fn an_error_answer_holds_what_is_known() {
 }
 
 #[test]
+fn who_is_silent_takes_at_least_as_long_as_somebody_waited() {
+    assert_eq!(seen(1_000).after(Silence, 5_000, NOW_MS).at(NOW_MS), Some(5_000));
+    assert_eq!(seen(1_000).after(Silence, 600, NOW_MS + 5_000), seen(1_000), "606 of it are left");
+    assert_eq!(Latency::default().after(Silence, 7, NOW_MS).at(NOW_MS), Some(7));
+}
+
+#[test]
 fn who_is_not_to_blame_is_not_blamed() {
     use crate::retry::{Attempted, Failure as Failed};
     let attempted = |reused| Attempted { idempotent: true, replayable: true, reused, tries_done: 1 };
@@ -110,6 +117,8 @@ proptest! {
             let known = model.filter(|(_, at)| now_ms - at <= 30_000);
             let took = took as f64;
             let next = match (evidence, known) {
+                (Silence, Some((us, at))) if took <= fallen(us, now_ms - at) => None,
+                (Silence, _) => Some(took),
                 (Answer, None) => Some(took),
                 (Answer, Some((us, at))) => Some(fallen(us, now_ms - at).max(took)),
                 (ErrorAnswer, known) => known.map(|(us, _)| us.max(took)),
