@@ -117,6 +117,61 @@ fn ip_hash_sends_a_client_to_one_backend_from_all_workers() {
 }
 
 #[test]
+fn a_key_goes_to_one_backend_from_all_workers() {
+    let backends = [holding("one"), holding("two"), holding("three")];
+    for (policy, request) in [
+        ("hash = \"header:x-user\"", "GET /a HTTP/1.1\r\nHost: a\r\nX-User: KEY\r\n\r\n"),
+        ("hash = \"cookie:sid\"", "GET /b HTTP/1.1\r\nHost: a\r\nCookie: a=1; sid=KEY\r\n\r\n"),
+        ("maglev = \"query:user\"", "GET /c?x=1&user=KEY HTTP/1.1\r\nHost: a\r\n\r\n"),
+        ("maglev = \"path\"", "GET /d/KEY HTTP/1.1\r\nHost: a\r\n\r\n"),
+    ] {
+        let front = over(&backends, &format!("policy = {{ {policy} }}"));
+        let ask = |key: u32| front.exchange(request.replace("KEY", &key.to_string())).body_text();
+        let mut used = std::collections::BTreeSet::new();
+        // More keys than any throw of backends to ports would leave one of them without.
+        for key in 0..60 {
+            let first = ask(key);
+            assert!((0..4).all(|_| ask(key) == first), "key {key} with {policy}");
+            used.insert(first);
+        }
+        assert_eq!(used.len(), 3, "{policy}");
+    }
+}
+
+#[test]
+fn a_bound_sends_on_what_is_too_much_for_one_backend() {
+    let backends = [holding("one"), holding("two"), holding("three")];
+    let front = over(&backends, "policy = { hash = \"client\", bounded = 1.25 }");
+    let _held: Vec<Vec<Wire>> = (0..40).map(|_| hold(&front, 1)).collect();
+    let mut active: Vec<u64> = front.backends("active").iter().filter_map(serde_json::Value::as_u64).collect();
+    active.sort_unstable();
+    // One client: its own backend and its stand-in are full, with ⌈1.25 · 40 / 3⌉, and the third has the rest.
+    assert_eq!(active, [6, 17, 17]);
+}
+
+#[test]
+fn peak_ewma_leaves_who_fails_fast_and_who_hangs() {
+    let (good, hanging) = (
+        holding("good"),
+        Backend::serving(|conn| {
+            conn.request()?;
+            conn.until_closed();
+            Ok(())
+        }),
+    );
+    let dead = "127.0.0.1:1".to_owned();
+    let front = Setup::over([good.address.clone(), hanging.address.clone(), dead])
+        .workers(4)
+        .pool("policy = \"peak-ewma\"\ntimeouts = { first_byte = \"100ms\" }")
+        .start();
+    for _ in 0..200 {
+        assert_eq!(front.exchange(GET).body_text(), "good");
+    }
+    let attempts: Vec<u64> = front.backends("attempts").iter().filter_map(serde_json::Value::as_u64).collect();
+    assert!(attempts[1] <= 10 && attempts[2] <= 10, "{attempts:?}");
+}
+
+#[test]
 fn names_are_resolved() {
     let backend = holding("by name");
     let port = backend.address.rsplit_once(':').unwrap().1;

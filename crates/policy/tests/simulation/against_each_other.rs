@@ -4,7 +4,7 @@ use policy::plan::PolicyKind;
 
 use crate::work::Work;
 use crate::world::{Outcome, Server, Setup};
-use crate::{ODD, QUEUE, SHARED, compare, nine_and, ten};
+use crate::{ODD, QUEUE, SHARED, compare, nine_and, pool};
 
 /// What came of each policy.
 struct Compared {
@@ -47,21 +47,29 @@ fn assert_alike(one: &Outcome, other: &Outcome) {
 
 #[test]
 fn equal_backends_even_load() {
-    let found = all("Ten equal backends, exponential work, load 0.7", &ten([QUEUE; 10], 0.7));
+    let found = all("Ten equal backends, exponential work, load 0.7", &pool([QUEUE; 10], 0.7));
     assert_order([&found.least, &found.two, &found.turns, &found.random]);
     assert_alike(&found.peak, &found.two);
 }
 
 #[test]
 fn equal_backends_near_their_limit() {
-    let found = all("Ten equal backends, exponential work, load 0.9", &ten([QUEUE; 10], 0.9));
+    let found = all("Ten equal backends, exponential work, load 0.9", &pool([QUEUE; 10], 0.9));
     assert_order([&found.least, &found.two, &found.turns, &found.random]);
     assert_alike(&found.peak, &found.two);
 }
 
+/// Where all are compared, latencies are no worse a measure than running requests.
+#[test]
+fn few_equal_backends() {
+    let found = all("Five equal backends, exponential work, load 0.7", &pool([QUEUE; 5], 0.7));
+    assert_order([&found.peak, &found.two, &found.turns, &found.random]);
+    assert_order([&found.least, &found.two]);
+}
+
 #[test]
 fn heavy_tailed_work_on_shared_backends() {
-    let setup = Setup { work: Work::HeavyTailed, ..ten([SHARED; 10], 0.7) };
+    let setup = Setup { work: Work::HeavyTailed, ..pool([SHARED; 10], 0.7) };
     let found = all("Ten equal backends that work on all requests at once, heavy-tailed work, load 0.7", &setup);
     assert_order([&found.least, &found.two, &found.peak, &found.turns]);
     assert_order([&found.peak, &found.random]);
@@ -69,7 +77,7 @@ fn heavy_tailed_work_on_shared_backends() {
 
 #[test]
 fn heavy_tailed_work_in_queues() {
-    let setup = Setup { work: Work::HeavyTailed, ..ten([QUEUE; 10], 0.7) };
+    let setup = Setup { work: Work::HeavyTailed, ..pool([QUEUE; 10], 0.7) };
     let found = all("The same, but one request after the other", &setup);
     assert_order([&found.least, &found.two, &found.peak, &found.turns]);
     assert_order([&found.peak, &found.random]);
@@ -77,7 +85,7 @@ fn heavy_tailed_work_in_queues() {
 
 #[test]
 fn one_slow_backend() {
-    let setup = ten(nine_and(QUEUE, Server::Queue { slowness: 10.0 }), 0.6);
+    let setup = pool(nine_and(QUEUE, Server::Queue { slowness: 10.0 }), 0.6);
     let found = all("One of ten is ten times slower, exponential work, load 0.6 of what they can do together", &setup);
     assert_order([&found.peak, &found.least, &found.two, &found.turns]);
     assert!(found.peak.share_of(ODD) < 0.01 && found.turns.share_of(ODD) > 0.09);
@@ -86,7 +94,7 @@ fn one_slow_backend() {
 
 #[test]
 fn one_far_backend() {
-    let setup = ten(nine_and(QUEUE, Server::Far { delay_us: 90_000.0 }), 0.6);
+    let setup = pool(nine_and(QUEUE, Server::Far { delay_us: 90_000.0 }), 0.6);
     let found = all("One of ten is as fast as the others, but its answers take 90 ms longer, load 0.6", &setup);
     assert_order([&found.peak, &found.turns, &found.random]);
     assert!(found.peak.share_of(ODD) < 0.8 * found.two.share_of(ODD));
@@ -96,7 +104,7 @@ fn one_far_backend() {
 fn one_dead_backend_that_nobody_probes() {
     let found = all(
         "One of ten refuses each connection at once, and nothing probes it; load 0.6",
-        &ten(nine_and(QUEUE, Server::Dead), 0.6),
+        &pool(nine_and(QUEUE, Server::Dead), 0.6),
     );
     let failed = [&found.peak, &found.turns, &found.two, &found.least].map(Outcome::failed_share);
     assert!(failed.windows(2).all(|pair| pair[0] * 1.2 < pair[1]), "failed attempts, the fewest first: {failed:?}");

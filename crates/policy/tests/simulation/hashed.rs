@@ -5,7 +5,7 @@ use policy::plan::PolicyKind;
 
 use crate::work::Keys;
 use crate::world::{Outcome, Setup, homes};
-use crate::{QUEUE, compare, ten};
+use crate::{QUEUE, compare, pool};
 
 fn by_key(bound: Option<Bound>) -> Hashing {
     Hashing { key: HashKey::Client, bound }
@@ -21,7 +21,7 @@ fn at_home(kind: &PolicyKind, outcome: &Outcome) -> f64 {
 
 #[test]
 fn hot_keys() {
-    let setup = Setup { keys: Keys::zipf(10_000), ..ten([QUEUE; 10], 0.6) };
+    let setup = Setup { keys: Keys::zipf(10_000), ..pool([QUEUE; 10], 0.6) };
     let title = "10,000 keys, the most frequent in one of ten requests (Zipf), ten equal backends, load 0.6";
     let kinds = [
         ("hash", PolicyKind::Hash(by_key(None))),

@@ -30,8 +30,8 @@ const SHARED: Server = Server::Shared { slowness: 1.0 };
 /// The place of the one backend that is unlike the others.
 const ODD: usize = 3;
 
-/// A pool of ten behind four workers, with `load` of its capacity in use.
-fn ten(servers: [Server; 10], load: f64) -> Setup {
+/// A pool behind four workers, with `load` of its capacity in use.
+fn pool<const N: usize>(servers: [Server; N], load: f64) -> Setup {
     Setup {
         rate: load * capacity(&servers),
         servers: servers.to_vec(),

@@ -42,8 +42,8 @@ proptest! {
             worker.requests.note(backend, (Evidence::Answer, *us), 0);
         }
         let cost = |backend: usize| {
-            let (_, active, us) = backends[backend];
-            us * u64::from(active + 1) * u64::from(backends[1 - backend].0)
+            let (weight, active, us) = backends[backend];
+            us * u64::from(active + weight) * u64::from(backends[1 - backend].0)
         };
         for _ in 0..20 {
             let picked = worker.pick().unwrap();
@@ -117,11 +117,37 @@ fn a_slow_backend_still_helps_when_the_others_are_busy() {
 }
 
 #[test]
+fn idle_backends_that_are_equally_fast_are_thrown_by_weight() {
+    for weights in [vec![1, 2, 3, 4], vec![1, 2, 3, 4, 1, 2, 3, 4, 1, 2, 3, 4]] {
+        let mut worker = Worker::ready(KIND, &weights, 3);
+        let mut hits = vec![0; weights.len()];
+        for _ in 0..100_000 {
+            hits[worker.pick().unwrap()] += 1;
+        }
+        assert_shares(&hits, &weights);
+    }
+}
+
+/// Among few, two bad ones cannot be thrown together.
+#[test]
+fn in_a_small_pool_all_are_compared() {
+    let mut worker = answered(&[50_000, 1_000, 100_000, 60_000], 0);
+    assert!((0..100).all(|_| worker.pick() == Some(1)));
+    assert!((0..100).all(|_| worker.pick_but(&[1]) == Some(0)));
+    // A new one counts as the fastest until it has something to do.
+    worker.requests.latencies.borrow_mut()[2] = Latency::default();
+    worker.requests.set(1, 1);
+    assert!((0..100).all(|_| worker.pick() == Some(2)));
+    worker.requests.set(2, 2);
+    assert!((0..100).all(|_| worker.pick() == Some(1)));
+}
+
+#[test]
 fn a_new_backend_is_neither_starved_nor_flooded() {
     let mut worker = answered(&[1_000; 10], 0);
     worker.requests.latencies.borrow_mut()[4] = Latency::default();
     let mut hits = [0; 10];
-    // Nothing is answered yet.
+    // Nothing is answered meanwhile.
     for _ in 0..100 {
         let picked = worker.pick().unwrap();
         worker.take(picked);
