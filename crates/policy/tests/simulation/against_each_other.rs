@@ -78,7 +78,7 @@ fn heavy_tailed_work_on_shared_backends() {
 #[test]
 fn heavy_tailed_work_in_queues() {
     let setup = Setup { work: Work::HeavyTailed, ..pool([QUEUE; 10], 0.7) };
-    let found = all("The same, but one request after the other", &setup);
+    let found = all("Ten equal backends that work on one request after the other, heavy-tailed work, load 0.7", &setup);
     assert_order([&found.least, &found.two, &found.peak, &found.turns]);
     assert_order([&found.peak, &found.random]);
 }
