@@ -4,10 +4,10 @@
 //! about where a message ends or whom it is for, nobody behind us gets to see it.
 
 use super::facts::{Coding, Facts};
-use super::fields::{line_end, mark_named_by_connection, read_fields};
+use super::fields::{after_line_end, mark_named_by_connection, read_fields};
 use super::target::{self, Target};
 use super::{Limits, Parsed, Refusal, Stop, bad, is_surely_partial};
-use crate::grammar::{list, token_end};
+use crate::grammar::{after_token, list};
 use crate::head::{Framing, Method, Request, Span, Version};
 use crate::host;
 
@@ -57,14 +57,14 @@ fn read_head(buf: &[u8], limits: &Limits, out: &mut Request) -> Result<usize, St
 
 #[inline]
 fn skip_empty_lines(buf: &[u8]) -> Result<usize, Stop> {
-    let mut at = 0;
-    while let Some(b'\r' | b'\n') = buf.get(at) {
-        at = line_end(buf, at, "")?;
-        if at > 2 * MAX_EMPTY_LINES {
+    let mut rest = buf;
+    while let [b'\r' | b'\n', ..] = rest {
+        rest = after_line_end(rest, "")?;
+        if buf.len() - rest.len() > 2 * MAX_EMPTY_LINES {
             return Err(bad("too many empty lines before the request line"));
         }
     }
-    Ok(at)
+    Ok(buf.len() - rest.len())
 }
 
 #[inline]
@@ -82,7 +82,12 @@ fn read_method(buf: &[u8], start: usize, out: &mut Request) -> Result<usize, Sto
         out.method_span = Span::new(start, start + 3);
         return Ok(start + 3);
     }
-    let end = token_end(buf, start);
+    read_other_method(buf, start, out)
+}
+
+#[inline(never)]
+fn read_other_method(buf: &[u8], start: usize, out: &mut Request) -> Result<usize, Stop> {
+    let end = buf.len() - after_token(&buf[start..]).len();
     let method = &buf[start..end];
     if method.len() > MAX_METHOD_BYTES {
         return Err(Refusal { status: 501, why: "method too long" }.into());
@@ -141,6 +146,7 @@ fn read_version(buf: &[u8], at: usize, out: &mut Request) -> Result<usize, Stop>
     read_rare_version(buf, at, out)
 }
 
+#[inline(never)]
 fn read_rare_version(buf: &[u8], at: usize, out: &mut Request) -> Result<usize, Stop> {
     const NAME: &[u8] = b"HTTP/";
     let rest = &buf[at..];
@@ -152,13 +158,14 @@ fn read_rare_version(buf: &[u8], at: usize, out: &mut Request) -> Result<usize, 
             return Err(bad("invalid version in the request line"));
         }
     }
-    let next = line_end(buf, at + 8, "invalid version in the request line");
+    let after = rest.get(8..).unwrap_or_default();
+    let fields = after_line_end(after, "invalid version in the request line");
     if rest.len() >= 8 && rest[5] != b'1' {
-        next?;
+        fields?;
         return Err(Refusal { status: 505, why: "only HTTP/1.0 and HTTP/1.1 are spoken here" }.into());
     }
     out.version = if rest.get(7) == Some(&b'0') { Version::Http10 } else { Version::Http11 };
-    next
+    fields.map(|fields| buf.len() - fields.len())
 }
 
 /// RFC 9112, section 3.2: exactly one valid `Host`; an absolute-form target overrides it.
@@ -210,8 +217,13 @@ fn judge_connection(buf: &[u8], facts: &Facts, out: &mut Request) -> Result<(), 
     let has_body = !matches!(out.framing, Framing::None | Framing::Length(0));
     out.expects_continue = facts.expects_continue && has_body;
     out.takes_trailers = facts.takes_trailers;
-    if facts.asks_upgrade && !list(facts.upgrade.of(buf)).any(|protocol| protocol.eq_ignore_ascii_case(b"h2c")) {
+    if facts.asks_upgrade && !list(facts.upgrade.of(buf)).any(is_h2c) {
         out.upgrade = facts.upgrade;
     }
     Ok(())
+}
+
+/// Whether an upgrade to HTTP/2 is asked for, of whatever version (RFC 9110, section 7.8): past it we could not see requests.
+fn is_h2c(protocol: &[u8]) -> bool {
+    protocol.split(|&byte| byte == b'/').next().is_some_and(|name| name.eq_ignore_ascii_case(b"h2c"))
 }

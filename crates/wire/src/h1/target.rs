@@ -3,7 +3,7 @@
 //! Owns the four forms and which of them this proxy takes. What a normal path is belongs to [`crate::path`].
 
 use super::{Refusal, Stop, bad};
-use crate::grammar::{is_plain_path_byte, is_target_byte};
+use crate::grammar::{after_common_path_bytes, after_target_bytes, is_plain_path_byte};
 use crate::head::{Method, Request, Span};
 use crate::{host, path};
 
@@ -22,60 +22,63 @@ pub(super) struct Target {
 }
 
 /// Finds the target that starts at `start`; it ends with a SP.
-#[inline]
+#[inline(always)]
 pub(super) fn scan(buf: &[u8], start: usize, limit: usize, method: Method) -> Result<Target, Stop> {
-    let bounded = &buf[..buf.len().min(start.saturating_add(limit).saturating_add(1))];
+    let bounded = &buf[..buf.len().min(limit.saturating_add(start + 1))];
     let found = match bounded.get(start) {
         Some(b'/') => scan_origin_form(bounded, start),
         Some(_) => scan_other_form(bounded, start, method),
         None => Err(Stop::Partial),
     };
-    match found {
-        Err(Stop::Partial) if bounded.len() - start > limit => {
-            Err(Refusal { status: 414, why: "request target too long" }.into())
+    found.map_err(|stop| match stop {
+        Stop::Partial if bounded.len() - start > limit => {
+            Refusal { status: 414, why: "request target too long" }.into()
         }
-        found => found,
-    }
+        stop => stop,
+    })
 }
 
 /// `/path` and perhaps `?query`, or what follows the authority of an absolute-form target.
-#[inline]
+#[inline(always)]
 fn scan_origin_form(buf: &[u8], start: usize) -> Result<Target, Stop> {
-    let mut at = start;
-    let mut unusual = false;
-    while at < buf.len() {
-        let byte = buf[at];
-        if !is_plain_path_byte(byte) {
-            match byte {
-                b'.' => unusual |= buf[at - 1] == b'/',
-                b'%' | b'\\' => unusual = true,
-                _ => break,
-            }
+    let (after_path, unusual) = after_path(&buf[start..]);
+    let path = Span::new(start, buf.len() - after_path.len());
+    let (rest, query) = match after_path {
+        [b'?', from_query @ ..] => {
+            let rest = after_target_bytes(from_query);
+            (rest, Some(Span::new(buf.len() - from_query.len(), buf.len() - rest.len())))
         }
-        at += 1;
-    }
-    let path = Span::new(start, at);
-    let mut query = None;
-    if buf.get(at) == Some(&b'?') {
-        let from = at + 1;
-        at = from;
-        while at < buf.len() && is_target_byte(buf[at]) {
-            at += 1;
-        }
-        query = Some(Span::new(from, at));
-    }
-    expect_space(buf, at)?;
-    Ok(Target { end: at, next: at, authority: Span::default(), path, query, unusual })
+        _ => (after_path, None),
+    };
+    expect_space(rest)?;
+    let end = buf.len() - rest.len();
+    Ok(Target { end, next: end, authority: Span::default(), path, query, unusual })
 }
 
-#[inline]
-fn expect_space(buf: &[u8], at: usize) -> Result<(), Stop> {
-    match buf.get(at) {
-        Some(b' ') => Ok(()),
-        None => Err(Stop::Partial),
-        Some(b'#') => Err(bad("fragment in the request target")),
-        Some(b'\r' | b'\n') => Err(bad("no version in the request line")),
-        Some(_) => Err(bad("invalid character in the request target")),
+/// What follows the path at the front of `bytes`, and whether the path may differ from its normal form.
+#[inline(always)]
+fn after_path(bytes: &[u8]) -> (&[u8], bool) {
+    let (mut rest, mut unusual) = (bytes, false);
+    loop {
+        rest = after_common_path_bytes(rest);
+        match rest {
+            [b'.', ..] => unusual |= bytes[..bytes.len() - rest.len()].ends_with(b"/"),
+            [b'%' | b'\\', ..] => unusual = true,
+            [byte, ..] if is_plain_path_byte(*byte) => {}
+            _ => return (rest, unusual),
+        }
+        rest = &rest[1..];
+    }
+}
+
+#[inline(always)]
+fn expect_space(rest: &[u8]) -> Result<(), Stop> {
+    match rest {
+        [b' ', ..] => Ok(()),
+        [] => Err(Stop::Partial),
+        [b'#', ..] => Err(bad("fragment in the request target")),
+        [b'\r' | b'\n', ..] => Err(bad("no version in the request line")),
+        _ => Err(bad("invalid character in the request target")),
     }
 }
 
@@ -84,7 +87,7 @@ fn expect_space(buf: &[u8], at: usize) -> Result<(), Stop> {
 fn scan_other_form(buf: &[u8], start: usize, method: Method) -> Result<Target, Stop> {
     if buf[start] == b'*' {
         let end = start + 1;
-        expect_space(buf, end)?;
+        expect_space(&buf[end..])?;
         if method != Method::Options {
             return Err(bad("target * with a method other than OPTIONS"));
         }
@@ -92,8 +95,11 @@ fn scan_other_form(buf: &[u8], start: usize, method: Method) -> Result<Target, S
         return Ok(Target { end, next: end, authority: Span::default(), path, query: None, unusual: false });
     }
     let from = skip_scheme(buf, start)?;
-    let is_end = |byte: &u8| matches!(byte, b'/' | b'?') || !is_target_byte(*byte);
-    let length = buf[from..].iter().position(is_end).ok_or(Stop::Partial)?;
+    let target = &buf[from..buf.len() - after_target_bytes(&buf[from..]).len()];
+    let length = target.iter().position(|b| matches!(b, b'/' | b'?')).unwrap_or(target.len());
+    if from + length == buf.len() {
+        return Err(Stop::Partial);
+    }
     let authority = Span::new(from, from + length);
     host::check(authority.of(buf)).map_err(bad)?;
     let mut target = scan_origin_form(buf, from + length)?;
@@ -114,7 +120,7 @@ fn skip_scheme(buf: &[u8], start: usize) -> Result<usize, Stop> {
 }
 
 /// Gives `out` its path and query.
-#[inline]
+#[inline(always)]
 pub(super) fn fill_path(buf: &[u8], target: &Target, out: &mut Request) -> Result<(), Stop> {
     out.path = target.path;
     out.query = target.query.unwrap_or(Span::new(target.end, target.end));
