@@ -95,6 +95,8 @@ fn wanted(worker: &Worker, failed: bool) -> bool {
 fn count<D: Downstream>(worker: &Worker, down: &D, facts: &Facts) {
     let counters = &worker.counters().listeners[usize::from(down.peer().listener.0)];
     match facts.status / 100 {
+        // 499 is for the log: nobody got it.
+        _ if !facts.answer_begun => {}
         2 => counters.status_2xx.add(1),
         3 => counters.status_3xx.add(1),
         4 => counters.status_4xx.add(1),

@@ -322,8 +322,12 @@ impl Worker {
 
     /// Tells the control plane, unless it is far behind.
     pub(crate) fn report(&self, report: Report) {
-        if self.reports.try_send(report).is_err() {
-            self.counters().log_dropped.add(1);
+        if let Err(error) = self.reports.try_send(report) {
+            let lost = match error.into_inner() {
+                Report::LogLines(lines) => lines.iter().filter(|&&byte| byte == b'\n').count() as u64,
+                Report::Failure(_) | Report::ConnectFailed { .. } => 1,
+            };
+            self.counters().log_dropped.add(lost);
         }
     }
 

@@ -143,6 +143,15 @@ fn reports_to_a_deaf_control_plane_are_counted_and_cost_no_answer() {
 }
 
 #[test]
+fn log_lines_that_are_lost_are_counted_each() {
+    let (worker, reports) = testing::worker(testing::plan(&[closed()]));
+    drop(reports);
+    (0..3).for_each(|_| worker.log("{}"));
+    worker.flush_log();
+    assert_eq!(worker.counters().log_dropped.get(), 3);
+}
+
+#[test]
 fn complaints_about_accepting_are_seldom_but_go_on() {
     let (worker, _reports) = testing::worker(testing::plan(&[closed()]));
     let error = io::Error::from_raw_os_error(libc::EMFILE);
