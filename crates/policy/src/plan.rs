@@ -415,6 +415,8 @@ pub struct Pool {
     pub backends: Vec<Backend>,
     /// The active check.
     pub health: Option<HealthCheck>,
+    /// Passive ejection; `None` is off.
+    pub eject: Option<Eject>,
     /// Replaces the `Host` that backends see.
     pub host: Option<String>,
     /// PROXY header sent first on each connection.
