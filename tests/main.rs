@@ -31,6 +31,8 @@ mod logs;
 #[cfg(test)]
 mod own_answers;
 #[cfg(test)]
+mod queues;
+#[cfg(test)]
 mod routing;
 #[cfg(test)]
 mod smuggling;

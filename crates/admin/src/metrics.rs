@@ -4,7 +4,7 @@
 
 use std::fmt;
 
-use control::{BackendStatus, ListenerStatus, ProcessState, ProcessStatus, State, Status};
+use control::{BackendStatus, ListenerStatus, PoolStatus, ProcessState, ProcessStatus, State, Status};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder};
 use prometheus_client::metrics::MetricType;
@@ -122,6 +122,34 @@ const fn answers(value: fn(&ListenerStatus) -> Value) -> Metric<ListenerStatus> 
     Metric::new("evenkeel_listener_answers", Counter, value, "answers sent, by class of status")
 }
 
+const POOL: &[Metric<PoolStatus>] = &[
+    Metric::new(
+        "evenkeel_pool_waiting_requests",
+        Gauge,
+        |p| Whole(p.queue.waiting),
+        "requests that wait in the queue now",
+    ),
+    Metric::new("evenkeel_pool_queued_requests", Counter, |p| Whole(p.queue.queued), "requests that had to wait"),
+    Metric::new(
+        "evenkeel_pool_queue_full_requests",
+        Counter,
+        |p| Whole(p.queue.full),
+        "requests refused because the queue was full",
+    ),
+    Metric::new(
+        "evenkeel_pool_queue_timeout_requests",
+        Counter,
+        |p| Whole(p.queue.timeouts),
+        "requests refused because they had waited too long",
+    ),
+    Metric::new(
+        "evenkeel_pool_queue_longest_wait_seconds",
+        Gauge,
+        |p| Real(p.queue.longest.as_secs_f64()),
+        "longest wait since the start",
+    ),
+];
+
 const BACKEND: &[Metric<BackendStatus>] = &[
     Metric::new("evenkeel_backend_ready", Gauge, |b| flag(b.state == State::Ready), "1 while it is ready"),
     Metric::new("evenkeel_backend_state", Gauge, |_| Whole(1), "1; its state is the label")
@@ -182,6 +210,8 @@ impl Collector for Scrape {
         encode(&mut encoder, PROCESS, &[(Vec::new(), &status.process)])?;
         let listeners: Vec<_> = status.listeners.iter().map(|l| (vec![("listener", l.name.as_str())], l)).collect();
         encode(&mut encoder, LISTENER, &listeners)?;
+        let pools: Vec<_> = status.pools.iter().map(|pool| (vec![("pool", pool.name.as_str())], pool)).collect();
+        encode(&mut encoder, POOL, &pools)?;
         let backends: Vec<_> = status
             .pools
             .iter()
@@ -265,6 +295,7 @@ mod tests {
         [
             lines(PROCESS, &[], &status.process),
             lines(LISTENER, &["listener"], &status.listeners[0]),
+            lines(POOL, &["pool"], &status.pools[0]),
             lines(BACKEND, &["pool", "backend"], &status.pools[0].backends[0]),
         ]
         .concat()

@@ -51,7 +51,17 @@ struct Listener<'a> {
 struct Pool<'a> {
     name: &'a str,
     policy: &'static str,
+    queue: Queue,
     backends: Vec<Backend<'a>>,
+}
+
+#[derive(Serialize)]
+struct Queue {
+    waiting: u64,
+    queued: u64,
+    full: u64,
+    timeouts: u64,
+    longest_ms: f64,
 }
 
 #[derive(Serialize)]
@@ -61,6 +71,7 @@ struct Backend<'a> {
     resolved: Option<&'a str>,
     weight: u32,
     tier: u8,
+    max_requests: Option<u32>,
     state: &'static str,
     reason: &'a str,
     since_ms: u64,
@@ -93,6 +104,7 @@ pub(crate) enum Kind {
     TextOrNull,
     Texts,
     Whole,
+    Number,
     NumberOrNull,
     Object(&'static str),
     Objects(&'static str),
@@ -135,12 +147,19 @@ pub(crate) const FIELDS: &[Field] = &[
     field("Listener", "tunnels", Kind::Whole, "tunnels opened (101)"),
     field("Pool", "name", Kind::Text, "its name"),
     field("Pool", "policy", Kind::Text, "how it picks"),
+    field("Pool", "queue", Kind::Object("Queue"), "who waits for a backend with room; zeros without max_requests"),
     field("Pool", "backends", Kind::Objects("Backend"), "backends in file order"),
+    field("Queue", "waiting", Kind::Whole, "requests that wait now"),
+    field("Queue", "queued", Kind::Whole, "requests that had to wait"),
+    field("Queue", "full", Kind::Whole, "requests refused because the queue was full"),
+    field("Queue", "timeouts", Kind::Whole, "requests refused because they had waited too long"),
+    field("Queue", "longest_ms", Kind::Number, "longest wait since the start, in milliseconds"),
     field("Backend", "name", Kind::Text, "its name, else its address as written"),
     field("Backend", "address", Kind::Text, "its address as written"),
     field("Backend", "resolved", Kind::TextOrNull, "address in force; null for Unix sockets and unresolved names"),
     field("Backend", "weight", Kind::Whole, "share of work"),
     field("Backend", "tier", Kind::Whole, "lower tiers are used first"),
+    field("Backend", "max_requests", Kind::NumberOrNull, "most attempts that may run at once; null without a cap"),
     field("Backend", "state", Kind::Text, "ready, unknown, down, draining or drained"),
     field("Backend", "reason", Kind::Text, "why it is in that state"),
     field("Backend", "since_ms", Kind::Whole, "since when, Unix time in milliseconds"),
@@ -219,7 +238,24 @@ impl<'a> From<&'a ListenerStatus> for Listener<'a> {
 
 impl<'a> From<&'a PoolStatus> for Pool<'a> {
     fn from(pool: &'a PoolStatus) -> Self {
-        Self { name: &pool.name, policy: pool.policy, backends: pool.backends.iter().map(Backend::from).collect() }
+        Self {
+            name: &pool.name,
+            policy: pool.policy,
+            queue: Queue::from(&pool.queue),
+            backends: pool.backends.iter().map(Backend::from).collect(),
+        }
+    }
+}
+
+impl From<&control::QueueFigures> for Queue {
+    fn from(queue: &control::QueueFigures) -> Self {
+        Self {
+            waiting: queue.waiting,
+            queued: queue.queued,
+            full: queue.full,
+            timeouts: queue.timeouts,
+            longest_ms: (queue.longest.as_secs_f64() * 1e6).round() / 1e3,
+        }
     }
 }
 
@@ -231,6 +267,7 @@ impl<'a> From<&'a BackendStatus> for Backend<'a> {
             resolved: backend.resolved.as_deref(),
             weight: backend.weight,
             tier: backend.tier,
+            max_requests: backend.max_requests,
             state: backend.state.name(),
             reason: &backend.reason,
             since_ms: unix_ms(backend.since),
@@ -280,6 +317,7 @@ mod tests {
         assert_eq!(names(&status["process"]), described("Process"));
         assert_eq!(names(&status["listeners"][0]), described("Listener"));
         assert_eq!(names(&status["pools"][0]), described("Pool"));
+        assert_eq!(names(&status["pools"][0]["queue"]), described("Queue"));
         assert_eq!(names(&status["pools"][0]["backends"][0]), described("Backend"));
     }
 

@@ -4,8 +4,8 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use engine::Shared;
 use engine::counters::{BackendCounters, Counter, ListenerCounters, WorkerCounters};
+use engine::{QueueFigures, Shared};
 use policy::plan::{Listener, ListenerId, Plan, Pool, PoolId};
 
 use crate::access_log::Losses;
@@ -104,6 +104,8 @@ pub struct PoolStatus {
     pub name: String,
     /// Its policy's name.
     pub policy: &'static str,
+    /// What its queue has seen; zeros where no backend has a cap.
+    pub queue: QueueFigures,
     /// Its backends in file order.
     pub backends: Vec<BackendStatus>,
 }
@@ -122,6 +124,8 @@ pub struct BackendStatus {
     pub weight: u32,
     /// Lower tiers first.
     pub tier: u8,
+    /// Most running attempts, if there is a cap.
+    pub max_requests: Option<u32>,
     /// Its state.
     pub state: State,
     /// Why it is in that state.
@@ -277,6 +281,7 @@ impl ProcessRecord {
         PoolStatus {
             name: pool.name.clone(),
             policy: pool.policy.name(),
+            queue: self.shared.pools[id.0 as usize].queue_figures(),
             backends: records.iter().enumerate().map(backend).collect(),
         }
     }
@@ -292,6 +297,7 @@ impl ProcessRecord {
             resolved: shared.resolved().map(|addr| addr.to_string()),
             weight: backend.weight,
             tier: backend.tier,
+            max_requests: backend.max_requests,
             state: if record.state == State::Drained && active > 0 { State::Draining } else { record.state },
             reason: record.reason.clone(),
             since: record.since,

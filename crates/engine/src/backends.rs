@@ -18,6 +18,7 @@ use policy::rng::Rng;
 use tokio::net::{TcpStream, UnixStream};
 
 use crate::counters::BackendCounters;
+use crate::queue::Capped;
 use crate::shared::{BackendShared, PoolShared, Shared};
 use crate::stream::Stream;
 use crate::worker::Worker;
@@ -83,6 +84,24 @@ impl WorkerPool {
         }
     }
 
+    /// Picks a backend that has room, unless others wait already, and takes a place at it.
+    fn take_place(&self, worker: &Worker, capped: Capped<'_>, wish: &Wish<'_>) -> Result<usize, NoAttempt> {
+        if capped.has_waiting() {
+            return Err(NoAttempt::Busy);
+        }
+        let rng: &mut Rng = &mut worker.rng.borrow_mut();
+        let mut pick = Pick { client: wish.client, tried: wish.tried, rng, loads: capped.loads() };
+        let mut balancer = self.balancer.borrow_mut();
+        // Another worker may take the last place between the look and the taking; then that backend is full.
+        while let Some(backend) = balancer.pick_with_room(&mut pick, &|backend| capped.has_room(backend)) {
+            if capped.take(backend) {
+                return Ok(backend);
+            }
+        }
+        let none = self.backends.iter().all(|backend| backend.standing.get() == Standing::Excluded);
+        Err(if none { NoAttempt::NoBackend } else { NoAttempt::Busy })
+    }
+
     /// Number of a backend in the whole plan.
     pub(crate) fn number(&self, backend: usize) -> u32 {
         self.backends[backend].number
@@ -129,6 +148,15 @@ pub(crate) struct Attempt {
     pub(crate) backend: usize,
 }
 
+/// Why there is no attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NoAttempt {
+    /// Every backend is out by the operator's wish.
+    NoBackend,
+    /// Every backend that could take it is at its cap, or others wait for one already.
+    Busy,
+}
+
 /// Why there is no connection.
 #[derive(Debug)]
 pub(crate) enum ConnectError {
@@ -141,19 +169,33 @@ pub(crate) enum ConnectError {
 }
 
 impl Attempt {
-    /// Picks a backend and counts the attempt; `None` if the pool has none to offer.
-    pub(crate) fn begin(worker: &Rc<Worker>, pool: PoolId, wish: &Wish<'_>) -> Option<Self> {
+    /// Picks a backend and counts the attempt.
+    pub(crate) fn begin(worker: &Rc<Worker>, pool: PoolId, wish: &Wish<'_>) -> Result<Self, NoAttempt> {
         let (local, shared) = (worker.pool(pool), &worker.shared.pools[pool.0 as usize]);
         local.refresh(shared);
+        if let Some(capped) = Capped::new(shared) {
+            let backend = local.take_place(worker, capped, wish)?;
+            return Ok(Self::at(worker, pool, backend));
+        }
         let rng: &mut Rng = &mut worker.rng.borrow_mut();
         let mut pick = Pick { client: wish.client, tried: wish.tried, rng, loads: shared };
         let mut balancer = local.balancer.borrow_mut();
-        let backend = balancer.pick(&mut pick)?;
+        let backend = balancer.pick(&mut pick).ok_or(NoAttempt::NoBackend)?;
         shared.backends[backend].begin();
         balancer.taken(backend, shared);
         let attempt = Self { worker: Rc::clone(worker), pool, backend };
         attempt.counters().attempts.add(1);
-        Some(attempt)
+        Ok(attempt)
+    }
+
+    /// An attempt at a backend of a pool with caps, at which a place is held for it.
+    pub(crate) fn at(worker: &Rc<Worker>, pool: PoolId, backend: usize) -> Self {
+        let (local, shared) = (worker.pool(pool), &worker.shared.pools[pool.0 as usize]);
+        local.refresh(shared);
+        local.balancer.borrow_mut().taken(backend, shared);
+        let attempt = Self { worker: Rc::clone(worker), pool, backend };
+        attempt.counters().attempts.add(1);
+        attempt
     }
 
     pub(crate) fn counters(&self) -> &BackendCounters {
@@ -209,7 +251,10 @@ impl Attempt {
 impl Drop for Attempt {
     fn drop(&mut self) {
         let shared = &self.worker.shared.pools[self.pool.0 as usize];
-        shared.backends[self.backend].end();
+        match Capped::new(shared) {
+            None => shared.backends[self.backend].end(),
+            Some(capped) => capped.give_back(self.backend),
+        }
         self.worker.pool(self.pool).balancer.borrow_mut().returned(self.backend, shared);
     }
 }

@@ -19,6 +19,10 @@ pub(crate) enum Cause {
     BadRewrite,
     /// Every backend of the pool is out by the operator's wish.
     NoBackend,
+    /// Every backend is at its cap and the queue is full.
+    QueueFull,
+    /// No backend had room in time.
+    QueueTimeout,
     /// The backend's name has no address.
     Unresolved,
     /// A connection could not be made.
@@ -95,6 +99,12 @@ impl Cause {
                 (500, "bad-rewrite", "proxy_internal_error", "the configured rewrite made an invalid path")
             }
             Self::NoBackend => (503, "no-backend", "destination_unavailable", "no backend takes requests"),
+            Self::QueueFull => {
+                (503, "queue-full", "connection_limit_reached", "all backends are busy and the queue is full")
+            }
+            Self::QueueTimeout => {
+                (503, "queue-timeout", "connection_limit_reached", "no backend had room for the request in time")
+            }
             Self::Unresolved => (502, "unresolved", "dns_error", "the backend's name does not resolve"),
             Self::ConnectFailed => {
                 (502, "connect-failed", "connection_refused", "no connection to a backend could be made")
@@ -133,7 +143,7 @@ impl Cause {
 mod tests {
     use super::Cause;
 
-    const ALL: [Cause; 20] = [
+    const ALL: [Cause; 22] = [
         Cause::BadRequest { status: 400, why: "" },
         Cause::HeaderTimeout,
         Cause::BodyTimeout,
@@ -141,6 +151,8 @@ mod tests {
         Cause::NoRoute,
         Cause::BadRewrite,
         Cause::NoBackend,
+        Cause::QueueFull,
+        Cause::QueueTimeout,
         Cause::Unresolved,
         Cause::ConnectFailed,
         Cause::ConnectTimeout,

@@ -12,6 +12,7 @@ pub mod counters;
 mod exchange;
 mod h1;
 pub mod listen;
+mod queue;
 mod record;
 mod report;
 mod seam;
@@ -22,6 +23,7 @@ mod testing;
 mod timers;
 mod worker;
 
+pub use queue::QueueFigures;
 pub use report::{Report, Reports};
 pub use shared::{BackendShared, PoolShared, Shared, WorkerShared};
 pub use worker::Engine;

@@ -11,6 +11,7 @@ use policy::balance::{Loads, Standing};
 use policy::plan::{Address, Backend, Plan, Wanted};
 
 use crate::counters::{BackendCounters, WorkerCounters};
+use crate::queue::{Capped, Queue, QueueFigures};
 
 /// The shared state of a process.
 #[derive(Debug)]
@@ -32,6 +33,8 @@ pub struct PoolShared {
     pub epoch: AtomicU64,
     /// By index in the pool.
     pub backends: Vec<BackendShared>,
+    /// Only where a backend has a cap.
+    pub(crate) queue: Option<Box<Queue>>,
 }
 
 /// The shared state of a backend: one cache-line pair, so that two backends never share one.
@@ -60,6 +63,7 @@ impl Shared {
         let pool = |pool: &policy::plan::Pool| PoolShared {
             epoch: AtomicU64::new(1),
             backends: pool.backends.iter().map(BackendShared::new).collect(),
+            queue: Queue::new(pool).map(Box::new),
         };
         let worker = |_| WorkerShared { connections: AtomicUsize::new(0), counters: WorkerCounters::new(plan) };
         Arc::new(Self {
@@ -92,7 +96,16 @@ impl PoolShared {
     pub fn set_standing(&self, backend: usize, standing: Standing) -> bool {
         let old = self.backends[backend].standing.swap(standing as u8, Ordering::Release);
         self.epoch.fetch_add(1, Ordering::Release);
+        if let Some(capped) = Capped::new(self) {
+            capped.serve();
+        }
         old != standing as u8
+    }
+
+    /// What the pool's queue has seen; zeros where no backend has a cap.
+    #[must_use]
+    pub fn queue_figures(&self) -> QueueFigures {
+        self.queue.as_ref().map(|queue| queue.figures()).unwrap_or_default()
     }
 
     /// Tells the workers where a named backend is now.
@@ -135,6 +148,21 @@ impl BackendShared {
     #[must_use]
     pub fn active(&self) -> u32 {
         self.active.load(Ordering::Relaxed)
+    }
+
+    /// As `active`, in one order for all threads with `begin_below` and `end_in_order`.
+    pub(crate) fn active_in_order(&self) -> u32 {
+        self.active.load(Ordering::SeqCst)
+    }
+
+    /// Counts an attempt, unless so many run.
+    pub(crate) fn begin_below(&self, cap: u32) -> bool {
+        let one_more = |active: u32| (active < cap).then(|| active + 1);
+        self.active.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_more).is_ok()
+    }
+
+    pub(crate) fn end_in_order(&self) {
+        self.active.fetch_sub(1, Ordering::SeqCst);
     }
 
     pub(crate) fn begin(&self) {

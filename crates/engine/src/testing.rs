@@ -62,6 +62,7 @@ fn everything() -> Route {
         request_headers: HeaderRules::default(),
         response_headers: HeaderRules::default(),
         body_bytes: None,
+        urgency: Default::default(),
     }
 }
 
@@ -83,6 +84,7 @@ fn pool(backends: &[SocketAddr]) -> Pool {
         weight: 1,
         tier: 0,
         state: Wanted::Ready,
+        max_requests: None,
     };
     Pool {
         name: "app".to_owned(),
@@ -94,6 +96,7 @@ fn pool(backends: &[SocketAddr]) -> Pool {
         forwarded: false,
         idle_connections: 8,
         idle_timeout: seconds(5),
+        queue: policy::plan::Queue::default(),
     }
 }
 

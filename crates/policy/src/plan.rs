@@ -167,6 +167,8 @@ pub struct Route {
     pub response_headers: HeaderRules,
     /// Bytes of a request body, where the route narrows or widens `limits.body_bytes`.
     pub body_bytes: Option<u64>,
+    /// Who goes first when requests wait for a backend.
+    pub urgency: Urgency,
 }
 
 /// A match. All conditions must hold; see the contract for the order among matches.
@@ -425,6 +427,50 @@ pub struct Pool {
     pub idle_connections: usize,
     /// How long an idle connection is kept.
     pub idle_timeout: Option<Duration>,
+    /// Where requests wait while every backend that could take them is at its cap; matters only where one has a cap.
+    pub queue: Queue,
+}
+
+/// `queue` of a pool.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Queue {
+    /// Most requests that wait; 0 refuses at once.
+    pub size: usize,
+    /// Longest wait; `None` is off.
+    pub timeout: Option<Duration>,
+}
+
+impl Default for Queue {
+    fn default() -> Self {
+        Self { size: 1000, timeout: Some(Duration::from_secs(5)) }
+    }
+}
+
+/// Who goes first when requests wait for a backend.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Urgency {
+    /// Before all others.
+    High,
+    /// As usual.
+    #[default]
+    Normal,
+    /// When nobody else waits.
+    Low,
+}
+
+impl Urgency {
+    /// All, the most urgent first.
+    pub const ALL: [Self; 3] = [Self::High, Self::Normal, Self::Low];
+
+    /// The name in configuration.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::High => "high",
+            Self::Normal => "normal",
+            Self::Low => "low",
+        }
+    }
 }
 
 /// PROXY protocol version to send.
@@ -481,6 +527,8 @@ pub struct Backend {
     pub tier: u8,
     /// State wanted from the file.
     pub state: Wanted,
+    /// Most running requests, over the whole process; at least 1; `None` is no cap.
+    pub max_requests: Option<u32>,
 }
 
 /// Where a backend is.

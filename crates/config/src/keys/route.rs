@@ -125,6 +125,13 @@ pub(super) static ROUTE: Section = Section {
             "Limits that differ from `[limits]`.",
             "{ body = \"1GiB\" }",
         ),
+        key(
+            "urgency",
+            Kind::Choice { now: &["high", "normal", "low"], later: &[] },
+            Default::Is("\"normal\""),
+            "Who goes first when requests wait in a pool's `queue`: all `high` before `normal` before `low`.",
+            "\"high\"",
+        ),
         not_yet("buffer", "Takes the whole request in before a backend is asked.", ""),
         not_yet("grpc", "gRPC services and methods.", "the nearest is `path = \"/package.Service/*\"`"),
     ],

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use policy::plan::{Address, Backend, PolicyKind, Pool, ProxyVersion, Wanted};
+use policy::plan::{Address, Backend, PolicyKind, Pool, ProxyVersion, Queue, Wanted};
 
 use super::health;
 use crate::context::Context;
@@ -55,7 +55,12 @@ fn one(context: &mut Context<'_>, member: &Member, table: &Table, backends: Vec<
         forwarded: table.flag("forwarded")?,
         idle_connections: table.count("idle_connections")?,
         idle_timeout: table.table("timeouts")?.wait("keep_alive")?,
+        queue: queue(table.table("queue")?)?,
     })
+}
+
+fn queue(table: &Table) -> Option<Queue> {
+    Some(Queue { size: table.count("size")?, timeout: table.wait("timeout")? })
 }
 
 fn policy(name: &str) -> PolicyKind {
@@ -71,7 +76,8 @@ fn backends(context: &mut Context<'_>, table: &Table) -> (Vec<Backend>, Vec<At>)
     let mut addresses: BTreeMap<String, At> = BTreeMap::new();
     let mut names: BTreeMap<String, At> = BTreeMap::new();
     for item in table.list("backends") {
-        let Some(backend) = backend(context, item) else { continue };
+        let Some(mut backend) = backend(context, item) else { continue };
+        backend.max_requests = backend.max_requests.or(table.count("max_requests"));
         let address = backend.address.to_string();
         if let Some(first) = addresses.insert(address.clone(), item.at) {
             let first = context.files.reference(first);
@@ -100,7 +106,7 @@ fn backend(context: &mut Context<'_>, item: &Item) -> Option<Backend> {
     if let Some(words) = item.words() {
         let address = located(context, words)?;
         let name = address.to_string();
-        return Some(Backend { name, address, weight: 1, tier: 0, state: Wanted::Ready });
+        return Some(Backend { name, address, weight: 1, tier: 0, state: Wanted::Ready, max_requests: None });
     }
     let table = item.table()?;
     let address = located(context, table.words("address")?)?;
@@ -116,7 +122,14 @@ fn backend(context: &mut Context<'_>, item: &Item) -> Option<Backend> {
         "down" => Wanted::Down,
         _ => Wanted::Ready,
     };
-    Some(Backend { name, address, weight: table.count("weight")?, tier: table.count("tier")?, state })
+    Some(Backend {
+        name,
+        address,
+        weight: table.count("weight")?,
+        tier: table.count("tier")?,
+        state,
+        max_requests: table.count("max_requests"),
+    })
 }
 
 fn located(context: &mut Context<'_>, words: Words<'_>) -> Option<Address> {

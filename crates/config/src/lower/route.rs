@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use policy::plan::{Action, HeaderRules, HostMatch, ListenerId, Match, PathMatch, Route};
+use policy::plan::{Action, HeaderRules, HostMatch, ListenerId, Match, PathMatch, Route, Urgency};
 
 use super::terms::Terms;
 use super::{Names, action, fields, matching};
@@ -79,6 +79,7 @@ fn written(context: &mut Context<'_>, table: &Table, known: &Known<'_>, label: &
             request_headers: common.request.clone(),
             response_headers: common.response.clone(),
             body_bytes: common.body_bytes,
+            urgency: common.urgency,
         };
         routes.push((route, RouteFacts { at, clients: conditions.clients.clone(), origin: Origin::Route }));
     }
@@ -90,6 +91,7 @@ struct Common {
     request: HeaderRules,
     response: HeaderRules,
     body_bytes: Option<u64>,
+    urgency: Urgency,
 }
 
 fn common(context: &mut Context<'_>, table: &Table) -> Option<Common> {
@@ -97,7 +99,9 @@ fn common(context: &mut Context<'_>, table: &Table) -> Option<Common> {
     let response = fields::rules(context, table, "response_headers");
     // Off is no limit even where `[limits]` has one.
     let body_bytes = table.table("limits")?.size("body").map(|bytes| bytes.unwrap_or(u64::MAX));
-    Some(Common { request: request?, response: response?, body_bytes })
+    let urgency = table.words("urgency")?.text;
+    let urgency = Urgency::ALL.into_iter().find(|known| known.name() == urgency).unwrap_or_default();
+    Some(Common { request: request?, response: response?, body_bytes, urgency })
 }
 
 /// A part of a `[[route]]` that becomes a route: its paths, its action, its place.
@@ -155,6 +159,7 @@ fn defaults(context: &mut Context<'_>, root: &Table, known: &Known<'_>) -> Vec<(
             request_headers: HeaderRules::default(),
             response_headers: HeaderRules::default(),
             body_bytes: None,
+            urgency: Urgency::default(),
         };
         routes.push((route, RouteFacts { at: words.at, clients: Vec::new(), origin: Origin::Listener }));
     }

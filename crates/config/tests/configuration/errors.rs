@@ -224,11 +224,9 @@ pools = { app = 1, beta = 1 }
 split = "sticky"
 [pool.app]
 policy = { hash = "header:x-user" }
-backends = ["https://a", "h2c://a:1", "h2://a:1", "srv:_http._tcp.app", { address = "b:1", max_requests = 3 }]
+backends = ["https://a", "h2c://a:1", "h2://a:1", "srv:_http._tcp.app", { address = "b:1" }]
 health = { grpc = "x" }
 sticky = "cookie"
-max_requests = 1000
-queue = { size = 1 }
 slow_start = "1s"
 eject = "off"
 [pool.beta]

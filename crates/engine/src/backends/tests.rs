@@ -212,7 +212,7 @@ fn a_pick_knows_of_a_standing_as_soon_as_it_is_told() {
     assert_eq!(picked, [0, 1], "when all are out, all are asked");
     worker.shared.pools[0].set_standing(0, Standing::Excluded);
     worker.shared.pools[0].set_standing(1, Standing::Excluded);
-    assert!(Attempt::begin(&worker, POOL, &Wish { client: CLIENT, tried: &[] }).is_none());
+    assert!(Attempt::begin(&worker, POOL, &Wish { client: CLIENT, tried: &[] }).is_err());
     assert_eq!(active(&worker), [0, 0], "a pick that finds none leaves nothing behind");
 }
 

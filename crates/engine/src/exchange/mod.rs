@@ -9,6 +9,7 @@ mod facts;
 mod feed;
 mod forward;
 mod proxied;
+mod queued;
 #[cfg(test)]
 mod tests;
 
@@ -20,13 +21,13 @@ use policy::route::{Matched, Query};
 use policy::split::{self, Throw};
 use wire::head::{Framing, Method};
 
-pub(crate) use facts::{Facts, Times};
+pub(crate) use facts::{Facts, Times, Tried};
 
 use crate::cause::Cause;
 use crate::h1::max_forwards;
 use crate::seam::Downstream;
 use crate::worker::Worker;
-use facts::{RequestId, Tried, client_ip};
+use facts::{RequestId, client_ip};
 
 /// How an exchange ended, for the connection it ran on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,6 +90,7 @@ fn begin<D: Downstream>(worker: &Worker, down: &D, started: Started) -> Facts {
         times: Times {
             arrived: started.arrived,
             started: started.whole,
+            queued: None,
             attempted: None,
             connected: None,
             first_byte: None,

@@ -13,7 +13,7 @@ use wire::head::{Answer, Method};
 use super::attempt::Failed;
 use super::facts::Facts;
 use super::feed::Feed;
-use crate::backends::{Attempt, Wish};
+use crate::backends::{Attempt, NoAttempt, Wish};
 use crate::cause::Cause;
 use crate::counters::BackendCounters;
 use crate::h1::BackendLink;
@@ -83,7 +83,13 @@ impl<'a, D: Downstream> Proxied<'a, D> {
     async fn attempts(&mut self, place: &mut Option<Upstream<'a>>) -> Result<(), Cause> {
         loop {
             *place = None;
-            let attempt = self.pick()?;
+            let attempt = match self.pick() {
+                Ok(attempt) => attempt,
+                Err(NoAttempt::NoBackend) => return Err(Cause::NoBackend),
+                // Boxed, since most exchanges never wait and would carry its room about.
+                Err(NoAttempt::Busy) => Box::pin(self.queued()).await?,
+            };
+            self.begun(&attempt);
             let tried = self.attempt(attempt, place).await;
             let reused = place.as_ref().is_some_and(|up| up.reused);
             match tried {
@@ -103,11 +109,16 @@ impl<'a, D: Downstream> Proxied<'a, D> {
         }
     }
 
-    fn pick(&mut self) -> Result<Attempt, Cause> {
+    fn pick(&mut self) -> Result<Attempt, NoAttempt> {
+        let wish = Wish { client: self.facts.client, tried: self.facts.tried.list() };
+        Attempt::begin(self.worker, self.target.pool, &wish)
+    }
+
+    /// Notes that an attempt begins.
+    fn begun(&mut self, attempt: &Attempt) {
         let facts = &mut *self.facts;
-        let wish = Wish { client: facts.client, tried: facts.tried.list() };
-        let attempt = Attempt::begin(self.worker, self.target.pool, &wish).ok_or(Cause::NoBackend)?;
-        facts.times.attempted = Some(if facts.attempts == 0 { facts.times.started } else { Instant::now() });
+        let is_first = facts.attempts == 0 && facts.times.queued.is_none();
+        facts.times.attempted = Some(if is_first { facts.times.started } else { Instant::now() });
         (facts.times.connected, facts.times.first_byte) = (None, None);
         facts.attempts += 1;
         facts.backend = Some(attempt.backend);
@@ -115,7 +126,6 @@ impl<'a, D: Downstream> Proxied<'a, D> {
         if facts.attempts > 1 {
             attempt.counters().retries.add(1);
         }
-        Ok(attempt)
     }
 
     /// Whether the answer's status is one to try again elsewhere; a pool without another backend would give it once more.
