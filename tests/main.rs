@@ -33,6 +33,8 @@ mod own_answers;
 #[cfg(test)]
 mod queues;
 #[cfg(test)]
+mod rates;
+#[cfg(test)]
 mod routing;
 #[cfg(test)]
 mod smuggling;

@@ -21,6 +21,7 @@ fn route(wanted: Match) -> Route {
         response_headers: HeaderRules::default(),
         body_bytes: None,
         urgency: Default::default(),
+        limit: None,
     }
 }
 

@@ -74,6 +74,12 @@ const PROCESS: &[Metric<ProcessStatus>] = &[
         |p| Whole(p.access_log_lost),
         "access log lines that could not be written",
     ),
+    Metric::new(
+        "evenkeel_rate_limit_forgotten_keys",
+        Counter,
+        |p| Whole(p.forgotten_credits),
+        "keys forgotten before their credit was whole, because too many others came",
+    ),
 ];
 
 const LISTENER: &[Metric<ListenerStatus>] = &[
@@ -97,6 +103,24 @@ const LISTENER: &[Metric<ListenerStatus>] = &[
         Counter,
         |l| Whole(l.refused),
         "requests refused as malformed or too large",
+    ),
+    Metric::new(
+        "evenkeel_listener_limited_requests",
+        Counter,
+        |l| Whole(l.limited),
+        "requests refused by a rate limit (429)",
+    ),
+    Metric::new(
+        "evenkeel_listener_would_limit_requests",
+        Counter,
+        |l| Whole(l.would_limit),
+        "requests that a rate limit with dry_run would have refused",
+    ),
+    Metric::new(
+        "evenkeel_listener_over_client_limit_connections",
+        Counter,
+        |l| Whole(l.over_client_limit),
+        "connections refused because limits.client_connections was reached",
     ),
     answers(|l| Whole(l.interim)).labelled(|_| Some(("class", "1xx"))),
     answers(|l| Whole(l.status_2xx)).labelled(|_| Some(("class", "2xx"))),

@@ -23,6 +23,7 @@ pub(crate) fn status() -> Status {
             connections: 12,
             connections_limit: 100_000,
             access_log_lost: 3,
+            forgotten_credits: 31,
         },
         listeners: vec![ListenerStatus {
             name: "web".to_owned(),
@@ -33,6 +34,9 @@ pub(crate) fn status() -> Status {
             over_limit: 5,
             requests: 1010,
             refused: 6,
+            limited: 28,
+            would_limit: 29,
+            over_client_limit: 30,
             interim: 7,
             status_2xx: 990,
             status_3xx: 8,

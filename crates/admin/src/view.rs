@@ -25,6 +25,7 @@ struct Process {
     connections: usize,
     connections_limit: usize,
     access_log_lost: u64,
+    forgotten_credits: u64,
 }
 
 #[derive(Serialize)]
@@ -37,6 +38,9 @@ struct Listener<'a> {
     over_limit: u64,
     requests: u64,
     refused: u64,
+    limited: u64,
+    would_limit: u64,
+    over_client_limit: u64,
     interim: u64,
     status_2xx: u64,
     status_3xx: u64,
@@ -129,6 +133,12 @@ pub(crate) const FIELDS: &[Field] = &[
     field("Process", "connections", Kind::Whole, "client connections open now"),
     field("Process", "connections_limit", Kind::Whole, "limits.connections"),
     field("Process", "access_log_lost", Kind::Whole, "access log lines that could not be written"),
+    field(
+        "Process",
+        "forgotten_credits",
+        Kind::Whole,
+        "keys of rate limits forgotten before their credit was whole, because too many others came",
+    ),
     field("Listener", "name", Kind::Text, "its name"),
     field("Listener", "addresses", Kind::Texts, "addresses in force, with the real ports"),
     field("Listener", "connections", Kind::Whole, "connections open now"),
@@ -137,6 +147,14 @@ pub(crate) const FIELDS: &[Field] = &[
     field("Listener", "over_limit", Kind::Whole, "connections refused because limits.connections was reached"),
     field("Listener", "requests", Kind::Whole, "requests whose head was read"),
     field("Listener", "refused", Kind::Whole, "requests refused as malformed or too large"),
+    field("Listener", "limited", Kind::Whole, "requests refused by a rate limit (429)"),
+    field("Listener", "would_limit", Kind::Whole, "requests that a rate limit with dry_run would have refused"),
+    field(
+        "Listener",
+        "over_client_limit",
+        Kind::Whole,
+        "connections refused because limits.client_connections was reached",
+    ),
     field("Listener", "interim", Kind::Whole, "answers 1xx relayed"),
     field("Listener", "status_2xx", Kind::Whole, "answers 2xx sent"),
     field("Listener", "status_3xx", Kind::Whole, "answers 3xx sent"),
@@ -209,6 +227,7 @@ impl From<&ProcessStatus> for Process {
             connections: process.connections,
             connections_limit: process.connections_limit,
             access_log_lost: process.access_log_lost,
+            forgotten_credits: process.forgotten_credits,
         }
     }
 }
@@ -224,6 +243,9 @@ impl<'a> From<&'a ListenerStatus> for Listener<'a> {
             over_limit: listener.over_limit,
             requests: listener.requests,
             refused: listener.refused,
+            limited: listener.limited,
+            would_limit: listener.would_limit,
+            over_client_limit: listener.over_client_limit,
             interim: listener.interim,
             status_2xx: listener.status_2xx,
             status_3xx: listener.status_3xx,

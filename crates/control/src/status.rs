@@ -47,6 +47,8 @@ pub struct ProcessStatus {
     pub connections_limit: usize,
     /// Access log lines lost, because nobody took them in time or they could not be written.
     pub access_log_lost: u64,
+    /// Keys of rate limits that were forgotten before their credit was whole again.
+    pub forgotten_credits: u64,
 }
 
 /// What the process is doing.
@@ -87,6 +89,9 @@ pub struct ListenerStatus {
     pub over_limit: u64,
     pub requests: u64,
     pub refused: u64,
+    pub limited: u64,
+    pub would_limit: u64,
+    pub over_client_limit: u64,
     pub interim: u64,
     pub status_2xx: u64,
     pub status_3xx: u64,
@@ -243,6 +248,7 @@ impl ProcessRecord {
             connections: self.shared.connections(),
             connections_limit: self.shared.connection_limit.load(Ordering::Relaxed),
             access_log_lost: self.access_log_lost(),
+            forgotten_credits: self.shared.forgotten_credits(),
         }
     }
 
@@ -265,6 +271,9 @@ impl ProcessRecord {
             over_limit: sum(|c| &c.over_limit),
             requests: sum(|c| &c.requests),
             refused: sum(|c| &c.refused),
+            limited: sum(|c| &c.limited),
+            would_limit: sum(|c| &c.would_limit),
+            over_client_limit: sum(|c| &c.over_client_limit),
             interim: sum(|c| &c.interim),
             status_2xx: sum(|c| &c.status_2xx),
             status_3xx: sum(|c| &c.status_3xx),

@@ -13,6 +13,13 @@ pub(crate) enum Cause {
     BodyTimeout,
     /// The request body is larger than the limit.
     BodyTooLarge,
+    /// The client asks more often than it may.
+    RateLimited {
+        /// Whose limit it is.
+        whose: Whose,
+        /// Seconds until another request would pass.
+        wait_s: u32,
+    },
     /// No route takes the request and the listener has no pool.
     NoRoute,
     /// The route's rewrite made something that is no path.
@@ -49,6 +56,13 @@ pub(crate) enum Cause {
     ClientStalled,
     /// The client went away.
     ClientGone,
+}
+
+/// Whose rate limit a request exceeds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Whose {
+    Listener,
+    Route,
 }
 
 /// What a cause means to clients, scripts and people.
@@ -93,6 +107,9 @@ impl Cause {
             Self::BodyTimeout => (408, "body-timeout", "http_request_error", "the request body did not arrive in time"),
             Self::BodyTooLarge => {
                 (413, "body-too-large", "http_request_error", "the request body is larger than allowed")
+            }
+            Self::RateLimited { .. } => {
+                (429, "rate-limited", "http_request_denied", "the client asks more often than it may")
             }
             Self::NoRoute => (404, "no-route", "destination_not_found", "nothing is configured for this host and path"),
             Self::BadRewrite => {
@@ -141,13 +158,14 @@ impl Cause {
 
 #[cfg(test)]
 mod tests {
-    use super::Cause;
+    use super::{Cause, Whose};
 
-    const ALL: [Cause; 22] = [
+    const ALL: [Cause; 23] = [
         Cause::BadRequest { status: 400, why: "" },
         Cause::HeaderTimeout,
         Cause::BodyTimeout,
         Cause::BodyTooLarge,
+        Cause::RateLimited { whose: Whose::Route, wait_s: 1 },
         Cause::NoRoute,
         Cause::BadRewrite,
         Cause::NoBackend,

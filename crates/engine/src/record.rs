@@ -72,8 +72,9 @@ struct Timers {
 /// Counts an exchange and logs it where that is wanted.
 pub(crate) fn finish<D: Downstream>(worker: &Worker, down: &D, facts: &Facts) {
     count(worker, down, facts);
-    // A client that goes away is its own affair.
-    let failed = facts.status >= 500 || facts.cause.is_some_and(|cause| cause != Cause::ClientGone);
+    // A client that goes away is its own affair, and a flood that is refused must not become one of lines.
+    let quiet = |cause: Cause| matches!(cause, Cause::ClientGone | Cause::RateLimited { .. });
+    let failed = facts.status >= 500 || facts.cause.is_some_and(|cause| !quiet(cause));
     let wanted = wanted(worker, failed);
     if failed || wanted {
         let line = line(worker, down, facts);

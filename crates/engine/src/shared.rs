@@ -10,7 +10,9 @@ use std::sync::{Arc, RwLock};
 use policy::balance::{Loads, Standing};
 use policy::plan::{Address, Backend, Plan, Wanted};
 
+use crate::clients::Clients;
 use crate::counters::{BackendCounters, WorkerCounters};
+use crate::credits::Credits;
 use crate::queue::{Capped, Queue, QueueFigures};
 
 /// The shared state of a process.
@@ -20,6 +22,10 @@ pub struct Shared {
     pub pools: Vec<PoolShared>,
     /// One for each worker.
     pub workers: Vec<WorkerShared>,
+    /// What each key of each rate limit has used up.
+    pub(crate) credits: Credits,
+    /// Connections by client, for each listener that caps them.
+    pub(crate) clients: Vec<Option<Arc<Clients>>>,
     /// Set once the process stops taking new connections.
     pub stopping: AtomicBool,
     /// Client connections that may be open at once: `limits.connections`, or less where the system allows less.
@@ -69,6 +75,8 @@ impl Shared {
         Arc::new(Self {
             pools: plan.pools.iter().map(pool).collect(),
             workers: (0..workers).map(worker).collect(),
+            credits: Credits::new(plan),
+            clients: plan.listeners.iter().map(|listener| listener.client_connections.map(Clients::new)).collect(),
             stopping: AtomicBool::new(false),
             connection_limit: AtomicUsize::new(plan.limits.connections),
         })
@@ -78,6 +86,12 @@ impl Shared {
     #[must_use]
     pub fn connections(&self) -> usize {
         self.workers.iter().map(|worker| worker.connections.load(Ordering::Relaxed)).sum()
+    }
+
+    /// Keys of rate limits that were forgotten before their credit was whole again, because too many others came.
+    #[must_use]
+    pub fn forgotten_credits(&self) -> u64 {
+        self.credits.forgotten()
     }
 
     /// The counters of one backend, summed over the workers.

@@ -63,6 +63,7 @@ fn everything() -> Route {
         response_headers: HeaderRules::default(),
         body_bytes: None,
         urgency: Default::default(),
+        limit: None,
     }
 }
 
@@ -74,6 +75,8 @@ fn listener() -> Listener {
         proxy_protocol: false,
         trusted_proxies: policy::access::CidrSet::default(),
         timeouts: ClientTimeouts { header: seconds(5), body: seconds(5), keep_alive: seconds(5), tunnel: seconds(5) },
+        limit: None,
+        client_connections: None,
     }
 }
 

@@ -10,6 +10,7 @@ use std::time::Duration;
 use wire::head::Method;
 
 use crate::access::{AccessList, CidrSet};
+use crate::limit::RateLimit;
 use crate::route::Router;
 
 /// Index into [`Plan::listeners`].
@@ -121,6 +122,10 @@ pub struct Listener {
     pub trusted_proxies: CidrSet,
     /// Timeouts towards clients.
     pub timeouts: ClientTimeouts,
+    /// How often requests may come, before any route is asked.
+    pub limit: Option<RateLimit>,
+    /// Most connections of one client (an IPv4 address or an IPv6 /64) at once; trusted proxies have no such cap.
+    pub client_connections: Option<u32>,
 }
 
 /// An address to accept on.
@@ -169,6 +174,8 @@ pub struct Route {
     pub body_bytes: Option<u64>,
     /// Who goes first when requests wait for a backend.
     pub urgency: Urgency,
+    /// How often requests may come.
+    pub limit: Option<RateLimit>,
 }
 
 /// A match. All conditions must hold; see the contract for the order among matches.

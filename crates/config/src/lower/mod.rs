@@ -6,6 +6,7 @@
 mod action;
 mod fields;
 mod health;
+mod limits;
 mod listener;
 mod matching;
 mod page;

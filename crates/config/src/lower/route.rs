@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use policy::limit::RateLimit;
 use policy::plan::{Action, HeaderRules, HostMatch, ListenerId, Match, PathMatch, Route, Urgency};
 
 use super::terms::Terms;
-use super::{Names, action, fields, matching};
+use super::{Names, action, fields, limits, matching};
 use crate::context::Context;
 use crate::diagnostic::{Problem, code};
 use crate::files::At;
@@ -80,6 +81,7 @@ fn written(context: &mut Context<'_>, table: &Table, known: &Known<'_>, label: &
             response_headers: common.response.clone(),
             body_bytes: common.body_bytes,
             urgency: common.urgency,
+            limit: common.limit.clone(),
         };
         routes.push((route, RouteFacts { at, clients: conditions.clients.clone(), origin: Origin::Route }));
     }
@@ -92,6 +94,7 @@ struct Common {
     response: HeaderRules,
     body_bytes: Option<u64>,
     urgency: Urgency,
+    limit: Option<RateLimit>,
 }
 
 fn common(context: &mut Context<'_>, table: &Table) -> Option<Common> {
@@ -101,7 +104,8 @@ fn common(context: &mut Context<'_>, table: &Table) -> Option<Common> {
     let body_bytes = table.table("limits")?.size("body").map(|bytes| bytes.unwrap_or(u64::MAX));
     let urgency = table.words("urgency")?.text;
     let urgency = Urgency::ALL.into_iter().find(|known| known.name() == urgency).unwrap_or_default();
-    Some(Common { request: request?, response: response?, body_bytes, urgency })
+    let limit = limits::rate(context, table.table("limits")?, "route")?;
+    Some(Common { request: request?, response: response?, body_bytes, urgency, limit })
 }
 
 /// A part of a `[[route]]` that becomes a route: its paths, its action, its place.
@@ -160,6 +164,7 @@ fn defaults(context: &mut Context<'_>, root: &Table, known: &Known<'_>) -> Vec<(
             response_headers: HeaderRules::default(),
             body_bytes: None,
             urgency: Urgency::default(),
+            limit: None,
         };
         routes.push((route, RouteFacts { at: words.at, clients: Vec::new(), origin: Origin::Listener }));
     }

@@ -11,6 +11,7 @@ use policy::template::{self, Parts};
 
 use super::Ended;
 use super::facts::Facts;
+use super::limits;
 use crate::cause::Cause;
 use crate::h1::PSEUDONYM;
 use crate::seam::{Downstream, OwnAnswer, Source, Trailers};
@@ -86,6 +87,9 @@ pub(super) async fn fail<D: Downstream>(worker: &Worker, down: &mut D, facts: &m
     if let Some(seconds) = retry_after(worker, facts, cause) {
         fields.push(("Retry-After", Cow::from(seconds.to_string().into_bytes())));
     }
+    if let Cause::RateLimited { whose, wait_s } = cause {
+        fields.extend(limits::fields(worker, down, facts, (whose, wait_s)));
+    }
     let own = OwnAnswer { status, fields, body: page.map_or(text.as_bytes(), |page| &page.body), request_done: false };
     match send(worker, down, facts, own).await {
         Ok(()) => Ended::Answered,
@@ -101,6 +105,7 @@ fn retry_after(worker: &Worker, facts: &Facts, cause: Cause) -> Option<u64> {
             let timeout = facts.pool.and_then(|id| worker.plan.pool(id).queue.timeout);
             Some(timeout.map_or(1, |timeout| timeout.as_millis().div_ceil(1000).try_into().unwrap_or(u64::MAX)))
         }
+        Cause::RateLimited { wait_s, .. } => Some(wait_s.into()),
         _ => None,
     }
 }

@@ -8,6 +8,7 @@ mod attempt;
 mod facts;
 mod feed;
 mod forward;
+mod limits;
 mod proxied;
 mod queued;
 #[cfg(test)]
@@ -113,12 +114,18 @@ fn begin<D: Downstream>(worker: &Worker, down: &D, started: Started) -> Facts {
 
 /// Route and limits.
 fn choose<'p, D: Downstream>(worker: &'p Worker, down: &mut D, facts: &mut Facts) -> Result<Way<'p>, Cause> {
+    if let Some(limit) = &worker.plan.listeners[usize::from(down.peer().listener.0)].limit {
+        limits::check(worker, down, facts, limit)?;
+    }
     let (request, buf) = down.head();
     let query = Query { listener: down.peer().listener, head: request, buf, client: facts.client };
     let Matched { route: id, rest_at, .. } = worker.plan.router.route_matched(&query).ok_or(Cause::NoRoute)?;
     facts.route = Some(id);
     facts.rest_at = rest_at;
     let route = worker.plan.route(id);
+    if let Some(limit) = &route.limit {
+        limits::check(worker, down, facts, limit)?;
+    }
     let limit = route.body_bytes.or(worker.plan.limits.body_bytes);
     if let (Framing::Length(length), Some(limit)) = (request.framing, limit)
         && length > limit

@@ -121,6 +121,7 @@ pub(crate) fn route(matches: impl Into<Vec<Match>>) -> Route {
         response_headers: HeaderRules::default(),
         body_bytes: None,
         urgency: Default::default(),
+        limit: None,
     }
 }
 
