@@ -40,8 +40,9 @@ pub(super) struct Proxied<'a, D> {
 
 /// The backend's side of the attempt under way.
 pub(super) struct Upstream<'a> {
-    pub(super) attempt: Attempt,
+    /// Before the attempt, so that its connection is closed when another takes its place at the backend.
     pub(super) link: BackendLink<'a>,
+    pub(super) attempt: Attempt,
     /// The connection had served before.
     pub(super) reused: bool,
 }
