@@ -45,6 +45,10 @@ fn one(context: &mut Context<'_>, member: &Member, table: &Table, backends: Vec<
         "v2" => Some(ProxyVersion::V2),
         _ => None,
     };
+    if table.written("queue").is_some() && backends.iter().all(|backend| backend.max_requests.is_none()) {
+        let problem = Problem::new(code::MISSING_KEY, "`queue` without `max_requests` holds nobody back");
+        context.error(table.place("queue"), problem.remedy("add for instance `max_requests = 100`"));
+    }
     Some(Pool {
         name: member.name.clone(),
         policy: policy(table.words("policy")?.text),

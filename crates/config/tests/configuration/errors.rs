@@ -238,6 +238,37 @@ health = "redis"
 }
 
 #[test]
+fn limits_that_limit_nothing_are_told() {
+    assert_told(
+        "limits_of_nothing",
+        r#"
+[listener.web]
+bind = ":8080"
+pool = "app"
+limits = { rate = "100", by = "route" }
+[listener.behind]
+bind = ":8081"
+pool = "app"
+proxy_protocol = true
+trusted_proxies = "10.0.0.0/8"
+limits = { client_connections = 10 }
+[[route]]
+path = "/a"
+pool = "app"
+urgency = "urgent"
+limits = { burst = 5, dry_run = true }
+[[route]]
+path = "/b"
+pool = "app"
+limits = { rate = "5/s", by = "header:no good" }
+[pool.app]
+backends = ["10.0.0.11:8080", "10.0.0.12:8080"]
+queue = { size = 5 }
+"#,
+    );
+}
+
+#[test]
 fn what_is_there_twice_is_told_with_the_first() {
     assert_told(
         "duplicates",
