@@ -3,10 +3,13 @@
 //! Owns the types that say what is wanted. `config` is the only maker; `engine`, `control` and `admin` read it and never
 //! check it again. Indices ([`PoolId`], [`RouteId`], [`ListenerId`]) are valid by construction.
 
+mod waiting;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use waiting::{Queue, Urgency};
 use wire::head::Method;
 
 use crate::access::{AccessList, CidrSet};
@@ -436,48 +439,6 @@ pub struct Pool {
     pub idle_timeout: Option<Duration>,
     /// Where requests wait while every backend that could take them is at its cap; matters only where one has a cap.
     pub queue: Queue,
-}
-
-/// `queue` of a pool.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Queue {
-    /// Most requests that wait; 0 refuses at once.
-    pub size: usize,
-    /// Longest wait; `None` is off.
-    pub timeout: Option<Duration>,
-}
-
-impl Default for Queue {
-    fn default() -> Self {
-        Self { size: 1000, timeout: Some(Duration::from_secs(5)) }
-    }
-}
-
-/// Who goes first when requests wait for a backend.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub enum Urgency {
-    /// Before all others.
-    High,
-    /// As usual.
-    #[default]
-    Normal,
-    /// When nobody else waits.
-    Low,
-}
-
-impl Urgency {
-    /// All, the most urgent first.
-    pub const ALL: [Self; 3] = [Self::High, Self::Normal, Self::Low];
-
-    /// The name in configuration.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::High => "high",
-            Self::Normal => "normal",
-            Self::Low => "low",
-        }
-    }
 }
 
 /// PROXY protocol version to send.
