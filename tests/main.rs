@@ -33,6 +33,10 @@ mod logs;
 #[cfg(test)]
 mod own_answers;
 #[cfg(test)]
+mod queues;
+#[cfg(test)]
+mod rates;
+#[cfg(test)]
 mod routing;
 #[cfg(test)]
 mod smuggling;

@@ -4,8 +4,8 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use engine::Shared;
 use engine::counters::{BackendCounters, Counter, ListenerCounters, WorkerCounters};
+use engine::{QueueFigures, Shared};
 use policy::plan::{Listener, ListenerId, Plan, Pool, PoolId};
 
 use crate::access_log::Losses;
@@ -47,6 +47,8 @@ pub struct ProcessStatus {
     pub connections_limit: usize,
     /// Access log lines lost, because nobody took them in time or they could not be written.
     pub access_log_lost: u64,
+    /// Keys of rate limits that were forgotten before their credit was whole again.
+    pub forgotten_credits: u64,
 }
 
 /// What the process is doing.
@@ -87,6 +89,9 @@ pub struct ListenerStatus {
     pub over_limit: u64,
     pub requests: u64,
     pub refused: u64,
+    pub limited: u64,
+    pub would_limit: u64,
+    pub over_client_limit: u64,
     pub interim: u64,
     pub status_2xx: u64,
     pub status_3xx: u64,
@@ -104,6 +109,8 @@ pub struct PoolStatus {
     pub name: String,
     /// Its policy's name.
     pub policy: &'static str,
+    /// What its queue has seen; zeros where no backend has a cap.
+    pub queue: QueueFigures,
     /// Its backends in file order.
     pub backends: Vec<BackendStatus>,
 }
@@ -122,6 +129,8 @@ pub struct BackendStatus {
     pub weight: u32,
     /// Lower tiers first.
     pub tier: u8,
+    /// Most running attempts, if there is a cap.
+    pub max_requests: Option<u32>,
     /// Its state.
     pub state: State,
     /// Why it is in that state.
@@ -246,6 +255,7 @@ impl ProcessRecord {
             connections: self.shared.connections(),
             connections_limit: self.shared.connection_limit.load(Ordering::Relaxed),
             access_log_lost: self.access_log_lost(),
+            forgotten_credits: self.shared.forgotten_credits(),
         }
     }
 
@@ -268,6 +278,9 @@ impl ProcessRecord {
             over_limit: sum(|c| &c.over_limit),
             requests: sum(|c| &c.requests),
             refused: sum(|c| &c.refused),
+            limited: sum(|c| &c.limited),
+            would_limit: sum(|c| &c.would_limit),
+            over_client_limit: sum(|c| &c.over_client_limit),
             interim: sum(|c| &c.interim),
             status_2xx: sum(|c| &c.status_2xx),
             status_3xx: sum(|c| &c.status_3xx),
@@ -284,6 +297,7 @@ impl ProcessRecord {
         PoolStatus {
             name: pool.name.clone(),
             policy: pool.policy.name(),
+            queue: self.shared.pools[id.0 as usize].queue_figures(),
             backends: records.iter().enumerate().map(backend).collect(),
         }
     }
@@ -299,6 +313,7 @@ impl ProcessRecord {
             resolved: shared.resolved().map(|addr| addr.to_string()),
             weight: backend.weight,
             tier: backend.tier,
+            max_requests: backend.max_requests,
             state: if record.state == State::Drained && active > 0 { State::Draining } else { record.state },
             reason: record.reason.clone(),
             since: record.since,

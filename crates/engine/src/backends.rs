@@ -18,7 +18,9 @@ use policy::rng::Rng;
 use tokio::net::{TcpStream, UnixStream};
 
 use crate::counters::BackendCounters;
+use crate::exchange::Tried;
 use crate::passive::{Risk, SKIP, Trial};
+use crate::queue::Capped;
 use crate::shared::{BackendShared, PoolShared, Shared};
 use crate::stream::Stream;
 use crate::worker::Worker;
@@ -139,6 +141,42 @@ impl WorkerPool {
         trials.iter().copied().find(takes)
     }
 
+    /// What an exchange that waits for room avoids: what it has tried, and what this worker leaves alone.
+    pub(crate) fn avoided(&self, mut tried: Tried) -> Tried {
+        if self.skips.get() {
+            let skipped = self.backends.iter().enumerate().filter(|(_, backend)| backend.skipped.get().is_some());
+            skipped.for_each(|(index, _)| tried.push(index));
+        }
+        tried
+    }
+
+    /// Picks a backend and counts the attempt there.
+    fn pick(&self, worker: &Worker, shared: &PoolShared, wish: &Wish<'_>) -> Option<usize> {
+        let rng: &mut Rng = &mut worker.rng.borrow_mut();
+        let mut pick = Pick { client: wish.client, tried: wish.tried, rng, loads: shared };
+        let backend = self.balancer.borrow_mut().pick(&mut pick)?;
+        shared.backends[backend].begin();
+        Some(backend)
+    }
+
+    /// Picks a backend that has room, unless others wait already, and takes a place at it.
+    fn take_place(&self, worker: &Worker, capped: Capped<'_>, wish: &Wish<'_>) -> Result<usize, NoAttempt> {
+        if capped.has_waiting() {
+            return Err(NoAttempt::Busy);
+        }
+        let rng: &mut Rng = &mut worker.rng.borrow_mut();
+        let mut pick = Pick { client: wish.client, tried: wish.tried, rng, loads: capped.loads() };
+        let mut balancer = self.balancer.borrow_mut();
+        // Another worker may take the last place between the look and the taking; then that backend is full.
+        while let Some(backend) = balancer.pick_with_room(&mut pick, &|backend| capped.has_room(backend)) {
+            if capped.take(backend) {
+                return Ok(backend);
+            }
+        }
+        let none = self.backends.iter().all(|backend| backend.standing.get() == Standing::Excluded);
+        Err(if none { NoAttempt::NoBackend } else { NoAttempt::Busy })
+    }
+
     /// Number of a backend in the whole plan.
     pub(crate) fn number(&self, backend: usize) -> u32 {
         self.backends[backend].number
@@ -189,6 +227,15 @@ pub(crate) struct Attempt {
     pub(crate) trial: Option<Trial>,
 }
 
+/// Why there is no attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NoAttempt {
+    /// Every backend is out by the operator's wish.
+    NoBackend,
+    /// Every backend that could take it is at its cap, or others wait for one already.
+    Busy,
+}
+
 /// Why there is no connection.
 #[derive(Debug)]
 pub(crate) enum ConnectError {
@@ -201,27 +248,55 @@ pub(crate) enum ConnectError {
 }
 
 impl Attempt {
-    /// Picks a backend and counts the attempt; `None` if the pool has none to offer.
-    pub(crate) fn begin(worker: &Rc<Worker>, pool: PoolId, wish: &Wish<'_>) -> Option<Self> {
+    /// Picks a backend and counts the attempt.
+    pub(crate) fn begin(worker: &Rc<Worker>, pool: PoolId, wish: &Wish<'_>) -> Result<Self, NoAttempt> {
         let (local, shared) = (worker.pool(pool), &worker.shared.pools[pool.0 as usize]);
         local.refresh(shared);
         if local.skips.get() {
             local.end_skips(shared);
         }
-        let trial = if local.trials.borrow().is_empty() { None } else { local.take_trial(shared, wish.risk) };
-        let rng: &mut Rng = &mut worker.rng.borrow_mut();
-        let mut pick = Pick { client: wish.client, tried: wish.tried, rng, loads: shared };
-        let mut balancer = local.balancer.borrow_mut();
-        let backend = match trial {
-            Some(backend) => backend,
-            None => balancer.pick(&mut pick)?,
+        if !local.trials.borrow().is_empty()
+            && let Some(attempt) = Self::begin_trial(worker, pool, wish.risk)
+        {
+            return Ok(attempt);
+        }
+        let backend = match Capped::new(shared) {
+            Some(capped) => local.take_place(worker, capped, wish)?,
+            None => local.pick(worker, shared, wish).ok_or(NoAttempt::NoBackend)?,
         };
-        shared.backends[backend].begin();
-        balancer.taken(backend, shared);
-        let trial = trial.map(|backend| Trial::new(worker, pool, backend));
-        let attempt = Self { worker: Rc::clone(worker), pool, backend, trial };
-        attempt.counters().attempts.add(1);
+        Ok(Self::taken(worker, pool, backend))
+    }
+
+    /// Tries an ejected backend, if that is offered and there is room. A trial waits for nobody: those in the queue wait
+    /// for others.
+    fn begin_trial(worker: &Rc<Worker>, pool: PoolId, risk: Risk) -> Option<Self> {
+        let (local, shared) = (worker.pool(pool), &worker.shared.pools[pool.0 as usize]);
+        let backend = local.take_trial(shared, risk)?;
+        // Dropped where there is no room, it may be made again.
+        let trial = Trial::new(worker, pool, backend);
+        match Capped::new(shared) {
+            Some(capped) if !capped.take(backend) => return None,
+            Some(_) => {}
+            None => shared.backends[backend].begin(),
+        }
+        let mut attempt = Self::taken(worker, pool, backend);
+        attempt.trial = Some(trial);
         Some(attempt)
+    }
+
+    /// An attempt at a backend of a pool with caps, at which a place is held for it.
+    pub(crate) fn at(worker: &Rc<Worker>, pool: PoolId, backend: usize) -> Self {
+        worker.pool(pool).refresh(&worker.shared.pools[pool.0 as usize]);
+        Self::taken(worker, pool, backend)
+    }
+
+    /// An attempt that the backend counts already.
+    fn taken(worker: &Rc<Worker>, pool: PoolId, backend: usize) -> Self {
+        let (local, shared) = (worker.pool(pool), &worker.shared.pools[pool.0 as usize]);
+        local.balancer.borrow_mut().taken(backend, shared);
+        let attempt = Self { worker: Rc::clone(worker), pool, backend, trial: None };
+        attempt.counters().attempts.add(1);
+        attempt
     }
 
     pub(crate) fn counters(&self) -> &BackendCounters {
@@ -277,7 +352,10 @@ impl Attempt {
 impl Drop for Attempt {
     fn drop(&mut self) {
         let shared = &self.worker.shared.pools[self.pool.0 as usize];
-        shared.backends[self.backend].end();
+        match Capped::new(shared) {
+            None => shared.backends[self.backend].end(),
+            Some(capped) => capped.give_back(self.backend),
+        }
         self.worker.pool(self.pool).balancer.borrow_mut().returned(self.backend, shared);
     }
 }

@@ -11,8 +11,11 @@ use policy::balance::{Loads, Standing};
 use policy::outlier::Offer;
 use policy::plan::{Address, Backend, Plan, Wanted};
 
+use crate::clients::Clients;
 use crate::counters::{BackendCounters, WorkerCounters};
+use crate::credits::Credits;
 use crate::passive::Passive;
+use crate::queue::{Capped, Queue, QueueFigures};
 
 /// The shared state of a process.
 #[derive(Debug)]
@@ -21,6 +24,10 @@ pub struct Shared {
     pub pools: Vec<PoolShared>,
     /// One for each worker.
     pub workers: Vec<WorkerShared>,
+    /// What each key of each rate limit has used up.
+    pub(crate) credits: Credits,
+    /// Connections by client, for each listener that caps them.
+    pub(crate) clients: Vec<Option<Arc<Clients>>>,
     /// Set once the process stops taking new connections.
     pub stopping: AtomicBool,
     /// Client connections that may be open at once: `limits.connections`, or less where the system allows less.
@@ -34,6 +41,8 @@ pub struct PoolShared {
     pub epoch: AtomicU64,
     /// By index in the pool.
     pub backends: Vec<BackendShared>,
+    /// Only where a backend has a cap.
+    pub(crate) queue: Option<Box<Queue>>,
 }
 
 /// The shared state of a backend: one cache-line pair, so that two backends never share one.
@@ -64,11 +73,14 @@ impl Shared {
         let pool = |pool: &policy::plan::Pool| PoolShared {
             epoch: AtomicU64::new(1),
             backends: pool.backends.iter().map(BackendShared::new).collect(),
+            queue: Queue::new(pool).map(Box::new),
         };
         let worker = |_| WorkerShared { connections: AtomicUsize::new(0), counters: WorkerCounters::new(plan) };
         Arc::new(Self {
             pools: plan.pools.iter().map(pool).collect(),
             workers: (0..workers).map(worker).collect(),
+            credits: Credits::new(plan),
+            clients: plan.listeners.iter().map(|listener| listener.client_connections.map(Clients::new)).collect(),
             stopping: AtomicBool::new(false),
             connection_limit: AtomicUsize::new(plan.limits.connections),
         })
@@ -78,6 +90,12 @@ impl Shared {
     #[must_use]
     pub fn connections(&self) -> usize {
         self.workers.iter().map(|worker| worker.connections.load(Ordering::Relaxed)).sum()
+    }
+
+    /// Keys of rate limits that were forgotten before their credit was whole again, because too many others came.
+    #[must_use]
+    pub fn forgotten_credits(&self) -> u64 {
+        self.credits.forgotten()
     }
 
     /// The counters of one backend, summed over the workers.
@@ -96,6 +114,9 @@ impl PoolShared {
     pub fn set_standing(&self, backend: usize, standing: Standing) -> bool {
         let old = self.backends[backend].standing.swap(standing as u8, Ordering::Release);
         self.epoch.fetch_add(1, Ordering::Release);
+        if let Some(capped) = Capped::new(self) {
+            capped.serve();
+        }
         old != standing as u8
     }
 
@@ -104,6 +125,12 @@ impl PoolShared {
         if self.backends[backend].passive.offer(offer) {
             self.epoch.fetch_add(1, Ordering::Release);
         }
+    }
+
+    /// What the pool's queue has seen; zeros where no backend has a cap.
+    #[must_use]
+    pub fn queue_figures(&self) -> QueueFigures {
+        self.queue.as_ref().map(|queue| queue.figures()).unwrap_or_default()
     }
 
     /// Tells the workers where a named backend is now.
@@ -152,6 +179,21 @@ impl BackendShared {
     #[must_use]
     pub fn active(&self) -> u32 {
         self.active.load(Ordering::Relaxed)
+    }
+
+    /// As `active`, in one order for all threads with `begin_below` and `end_in_order`.
+    pub(crate) fn active_in_order(&self) -> u32 {
+        self.active.load(Ordering::SeqCst)
+    }
+
+    /// Counts an attempt, unless so many run.
+    pub(crate) fn begin_below(&self, cap: u32) -> bool {
+        let one_more = |active: u32| (active < cap).then(|| active + 1);
+        self.active.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_more).is_ok()
+    }
+
+    pub(crate) fn end_in_order(&self) {
+        self.active.fetch_sub(1, Ordering::SeqCst);
     }
 
     pub(crate) fn begin(&self) {

@@ -3,13 +3,17 @@
 //! Owns the types that say what is wanted. `config` is the only maker; `engine`, `control` and `admin` read it and never
 //! check it again. Indices ([`PoolId`], [`RouteId`], [`ListenerId`]) are valid by construction.
 
+mod waiting;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use waiting::{Queue, Urgency};
 use wire::head::Method;
 
 use crate::access::{AccessList, CidrSet};
+use crate::limit::RateLimit;
 use crate::route::Router;
 
 /// Index into [`Plan::listeners`].
@@ -121,6 +125,10 @@ pub struct Listener {
     pub trusted_proxies: CidrSet,
     /// Timeouts towards clients.
     pub timeouts: ClientTimeouts,
+    /// How often requests may come, before any route is asked.
+    pub limit: Option<RateLimit>,
+    /// Most connections of one client (an IPv4 address or an IPv6 /64) at once; trusted proxies have no such cap.
+    pub client_connections: Option<u32>,
 }
 
 /// An address to accept on.
@@ -167,6 +175,10 @@ pub struct Route {
     pub response_headers: HeaderRules,
     /// Bytes of a request body, where the route narrows or widens `limits.body_bytes`.
     pub body_bytes: Option<u64>,
+    /// Who goes first when requests wait for a backend.
+    pub urgency: Urgency,
+    /// How often requests may come.
+    pub limit: Option<RateLimit>,
 }
 
 /// A match. All conditions must hold; see the contract for the order among matches.
@@ -427,6 +439,8 @@ pub struct Pool {
     pub idle_connections: usize,
     /// How long an idle connection is kept.
     pub idle_timeout: Option<Duration>,
+    /// Where requests wait while every backend that could take them is at its cap; matters only where one has a cap.
+    pub queue: Queue,
 }
 
 /// PROXY protocol version to send.
@@ -483,6 +497,8 @@ pub struct Backend {
     pub tier: u8,
     /// State wanted from the file.
     pub state: Wanted,
+    /// Most running requests, over the whole process; at least 1; `None` is no cap.
+    pub max_requests: Option<u32>,
 }
 
 /// Where a backend is.

@@ -131,6 +131,10 @@ pub(crate) enum Form {
     Page,
     /// `stdout` or a file.
     Target,
+    /// Requests in a time: `100/s`.
+    Rate,
+    /// Who shares a rate.
+    Sharing,
 }
 
 impl Form {
@@ -156,6 +160,8 @@ impl Form {
             Self::Glob => "a file pattern",
             Self::Page => "`file:PATH`",
             Self::Target => "`stdout` or a file path",
+            Self::Rate => "a rate such as \"100/s\"",
+            Self::Sharing => "`client`, `client/24`, `header:NAME` or everybody's word",
         }
     }
 }

@@ -2,6 +2,8 @@
 
 use super::{DURATION_OR_OFF, Default, Form, Key, Kind, Off, Section, key, not_yet};
 
+/// Most that may be written for a cap.
+const MAX_REQUESTS: i64 = 1_000_000;
 const DURATION: Kind = Kind::Duration { off: Off::Refused, min_ms: 10 };
 
 pub(super) static POOL: Section = Section {
@@ -80,10 +82,22 @@ pub(super) static POOL: Section = Section {
             "When a failed attempt is repeated at another backend.",
             "{ tries = 2 }",
         ),
+        key(
+            "max_requests",
+            Kind::Count { min: 1, max: MAX_REQUESTS },
+            Default::Unset("no cap"),
+            "Most running requests for each backend, over the whole process. Beyond it they wait in `queue`.",
+            "1000",
+        ),
+        key(
+            "queue",
+            Kind::Table(&QUEUE),
+            Default::Is("{}"),
+            "Where requests wait while every backend that could take them is at its cap.",
+            "{ size = 200, timeout = \"2s\" }",
+        ),
         not_yet("sticky", "Keeps a client at its backend.", "the nearest is `policy = \"ip-hash\"`"),
-        not_yet("max_requests", "Most running requests for a backend.", ""),
         not_yet("max_connections", "Most connections to a backend.", ""),
-        not_yet("queue", "Waits for a free backend.", ""),
         not_yet("slow_start", "Ramps a new backend up.", "`weight` can be raised by hand"),
         key(
             "eject",
@@ -92,6 +106,22 @@ pub(super) static POOL: Section = Section {
             "Passive health: takes a backend out by what real requests show; `\"off\"` leaves that to the probes.",
             "{ failures = 5, for = \"2s\" }",
         ),
+    ],
+};
+
+static QUEUE: Section = Section {
+    heading: "[pool.NAME.queue]",
+    about: "The queue before a pool with `max_requests`: first come, first served within an `urgency` of routes. Who finds \
+            it full, or waits too long, gets 503 with Retry-After.",
+    keys: &[
+        key(
+            "size",
+            Kind::Count { min: 0, max: 1_000_000 },
+            Default::Is("1000"),
+            "Most requests that wait; 0 refuses at once.",
+            "200",
+        ),
+        key("timeout", DURATION_OR_OFF, Default::Is("\"5s\""), "Longest wait.", "\"2s\""),
     ],
 };
 
@@ -128,7 +158,13 @@ static BACKEND: Section = Section {
             "`drained` takes no new work; `down` is out.",
             "\"drained\"",
         ),
-        not_yet("max_requests", "Most running requests for this backend.", ""),
+        key(
+            "max_requests",
+            Kind::Count { min: 1, max: MAX_REQUESTS },
+            Default::Unset("the pool's"),
+            "Most running requests for this backend.",
+            "200",
+        ),
     ],
 };
 

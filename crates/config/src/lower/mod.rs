@@ -7,6 +7,7 @@ mod action;
 mod eject;
 mod fields;
 mod health;
+mod limits;
 mod listener;
 mod matching;
 mod page;

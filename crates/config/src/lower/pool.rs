@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use policy::plan::{Address, Backend, PolicyKind, Pool, ProxyVersion, Wanted};
+use policy::plan::{Address, Backend, PolicyKind, Pool, ProxyVersion, Queue, Wanted};
 
 use super::{eject, health};
 use crate::context::Context;
@@ -45,6 +45,10 @@ fn one(context: &mut Context<'_>, member: &Member, table: &Table, backends: Vec<
         "v2" => Some(ProxyVersion::V2),
         _ => None,
     };
+    if table.written("queue").is_some() && backends.iter().all(|backend| backend.max_requests.is_none()) {
+        let problem = Problem::new(code::MISSING_KEY, "`queue` without `max_requests` holds nobody back");
+        context.error(table.place("queue"), problem.remedy("add for instance `max_requests = 100`"));
+    }
     Some(Pool {
         name: member.name.clone(),
         policy: policy(table.words("policy")?.text),
@@ -56,7 +60,12 @@ fn one(context: &mut Context<'_>, member: &Member, table: &Table, backends: Vec<
         forwarded: table.flag("forwarded")?,
         idle_connections: table.count("idle_connections")?,
         idle_timeout: table.table("timeouts")?.wait("keep_alive")?,
+        queue: queue(table.table("queue")?)?,
     })
+}
+
+fn queue(table: &Table) -> Option<Queue> {
+    Some(Queue { size: table.count("size")?, timeout: table.wait("timeout")? })
 }
 
 fn policy(name: &str) -> PolicyKind {
@@ -72,7 +81,8 @@ fn backends(context: &mut Context<'_>, table: &Table) -> (Vec<Backend>, Vec<At>)
     let mut addresses: BTreeMap<String, At> = BTreeMap::new();
     let mut names: BTreeMap<String, At> = BTreeMap::new();
     for item in table.list("backends") {
-        let Some(backend) = backend(context, item) else { continue };
+        let Some(mut backend) = backend(context, item) else { continue };
+        backend.max_requests = backend.max_requests.or(table.count("max_requests"));
         let address = backend.address.to_string();
         if let Some(first) = addresses.insert(address.clone(), item.at) {
             let first = context.files.reference(first);
@@ -101,7 +111,7 @@ fn backend(context: &mut Context<'_>, item: &Item) -> Option<Backend> {
     if let Some(words) = item.words() {
         let address = located(context, words)?;
         let name = address.to_string();
-        return Some(Backend { name, address, weight: 1, tier: 0, state: Wanted::Ready });
+        return Some(Backend { name, address, weight: 1, tier: 0, state: Wanted::Ready, max_requests: None });
     }
     let table = item.table()?;
     let address = located(context, table.words("address")?)?;
@@ -117,7 +127,14 @@ fn backend(context: &mut Context<'_>, item: &Item) -> Option<Backend> {
         "down" => Wanted::Down,
         _ => Wanted::Ready,
     };
-    Some(Backend { name, address, weight: table.count("weight")?, tier: table.count("tier")?, state })
+    Some(Backend {
+        name,
+        address,
+        weight: table.count("weight")?,
+        tier: table.count("tier")?,
+        state,
+        max_requests: table.count("max_requests"),
+    })
 }
 
 fn located(context: &mut Context<'_>, words: Words<'_>) -> Option<Address> {

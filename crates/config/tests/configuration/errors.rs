@@ -224,16 +224,45 @@ pools = { app = 1, beta = 1 }
 split = "sticky"
 [pool.app]
 policy = { hash = "header:x-user" }
-backends = ["https://a", "h2c://a:1", "h2://a:1", "srv:_http._tcp.app", { address = "b:1", max_requests = 3 }]
+backends = ["https://a", "h2c://a:1", "h2://a:1", "srv:_http._tcp.app", { address = "b:1" }]
 health = { grpc = "x" }
 sticky = "cookie"
-max_requests = 1000
-queue = { size = 1 }
 slow_start = "1s"
 [pool.beta]
 policy = "maglev"
 backends = ["a:1"]
 health = "redis"
+"#,
+    );
+}
+
+#[test]
+fn limits_that_limit_nothing_are_told() {
+    assert_told(
+        "limits_of_nothing",
+        r#"
+[listener.web]
+bind = ":8080"
+pool = "app"
+limits = { rate = "100", by = "route" }
+[listener.behind]
+bind = ":8081"
+pool = "app"
+proxy_protocol = true
+trusted_proxies = "10.0.0.0/8"
+limits = { client_connections = 10 }
+[[route]]
+path = "/a"
+pool = "app"
+urgency = "urgent"
+limits = { burst = 5, dry_run = true }
+[[route]]
+path = "/b"
+pool = "app"
+limits = { rate = "5/s", by = "header:no good" }
+[pool.app]
+backends = ["10.0.0.11:8080", "10.0.0.12:8080"]
+queue = { size = 5 }
 "#,
     );
 }

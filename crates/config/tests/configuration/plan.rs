@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use config::source::Memory;
 use config::{Severity, load};
+use policy::limit::{By, Mode, Rate, RateLimit};
 use policy::plan::*;
 
 use super::{outcome_of, plan_in, plan_of, told};
@@ -165,6 +166,45 @@ fn pools_have_backends_checks_and_terms() {
     assert_eq!((check.fall, check.rise), (2, 1));
     assert_eq!(plan.pools[1].health.as_ref().unwrap().kind, ProbeKind::Alive);
     assert_eq!(plan.pools[1].backends[0].address, Address::Name("api.internal".to_owned(), 80));
+}
+
+#[test]
+fn caps_and_limits_are_off_until_written() {
+    let plan = plan_of("listener.web = { bind = \":8080\", pool = \"app\" }\npool.app.backends = [\"a:1\", \"b:1\"]\n");
+    assert!(plan.pools[0].backends.iter().all(|backend| backend.max_requests.is_none()));
+    assert_eq!((plan.listeners[0].limit.as_ref(), plan.listeners[0].client_connections), (None, None));
+    assert!(plan.routes[0].limit.is_none());
+}
+
+#[test]
+fn caps_and_limits_as_written() {
+    let plan = plan_of(
+        r#"
+[listener.web]
+bind = ":8080"
+pool = "app"
+limits = { rate = "1000/s", by = "listener", client_connections = 100 }
+[[route]]
+path = "/api/*"
+pool = "app"
+urgency = "high"
+limits = { rate = "30/m", burst = 5, by = "header:X-Api-Key", dry_run = true }
+[pool.app]
+backends = ["a:1", { address = "b:1", max_requests = 7 }]
+max_requests = 100
+queue = { size = 5, timeout = "off" }
+"#,
+    );
+    let app = &plan.pools[0];
+    assert_eq!([app.backends[0].max_requests, app.backends[1].max_requests], [Some(100), Some(7)]);
+    assert_eq!(app.queue, Queue { size: 5, timeout: None });
+    assert_eq!(plan.routes[0].urgency, Urgency::High);
+    let rate = Rate { requests: 30, window: Duration::from_secs(60), burst: 5 };
+    let limit = RateLimit { rate, by: By::Header("x-api-key".to_owned()), mode: Mode::DryRun };
+    assert_eq!(plan.routes[0].limit, Some(limit));
+    let rate = Rate { requests: 1000, window: Duration::from_secs(1), burst: 1000 };
+    assert_eq!(plan.listeners[0].limit, Some(RateLimit { rate, by: By::All, mode: Mode::Enforce }));
+    assert_eq!(plan.listeners[0].client_connections, Some(100));
 }
 
 #[test]

@@ -49,12 +49,13 @@ pub(crate) fn pool(name: &str, backends: u16) -> Pool {
         forwarded: false,
         idle_connections: 8,
         idle_timeout: None,
+        queue: policy::plan::Queue::default(),
     }
 }
 
 /// A backend that is wanted ready.
 pub(crate) fn backend(address: Address) -> Backend {
-    Backend { name: address.to_string(), address, weight: 1, tier: 0, state: Wanted::Ready }
+    Backend { name: address.to_string(), address, weight: 1, tier: 0, state: Wanted::Ready, max_requests: None }
 }
 
 /// A quick check.

@@ -13,7 +13,7 @@ use wire::head::{Answer, Framing, Method};
 use super::attempt::Failed;
 use super::facts::Facts;
 use super::feed::Feed;
-use crate::backends::{Attempt, Wish};
+use crate::backends::{Attempt, NoAttempt, Wish};
 use crate::cause::Cause;
 use crate::counters::BackendCounters;
 use crate::h1::BackendLink;
@@ -43,8 +43,9 @@ pub(super) struct Proxied<'a, D> {
 
 /// The backend's side of the attempt under way.
 pub(super) struct Upstream<'a> {
-    pub(super) attempt: Attempt,
+    /// Before the attempt, so that its connection is closed when another takes its place at the backend.
     pub(super) link: BackendLink<'a>,
+    pub(super) attempt: Attempt,
     /// The connection had served before.
     pub(super) reused: bool,
 }
@@ -88,7 +89,13 @@ impl<'a, D: Downstream> Proxied<'a, D> {
     async fn attempts(&mut self, place: &mut Option<Upstream<'a>>) -> Result<(), Cause> {
         loop {
             *place = None;
-            let attempt = self.pick()?;
+            let mut attempt = match self.pick() {
+                Ok(attempt) => attempt,
+                Err(NoAttempt::NoBackend) => return Err(Cause::NoBackend),
+                // Boxed, since most exchanges never wait and would carry its room about.
+                Err(NoAttempt::Busy) => Box::pin(self.queued()).await?,
+            };
+            self.begun(&mut attempt);
             let tried = self.attempt(attempt, place).await;
             let reused = place.as_ref().is_some_and(|up| up.reused);
             match &tried {
@@ -113,12 +120,16 @@ impl<'a, D: Downstream> Proxied<'a, D> {
         }
     }
 
-    fn pick(&mut self) -> Result<Attempt, Cause> {
-        let risk = self.risk();
+    fn pick(&self) -> Result<Attempt, NoAttempt> {
+        let wish = Wish { client: self.facts.client, tried: self.facts.tried.list(), risk: self.risk() };
+        Attempt::begin(self.worker, self.target.pool, &wish)
+    }
+
+    /// Notes that an attempt begins.
+    fn begun(&mut self, attempt: &mut Attempt) {
         let facts = &mut *self.facts;
-        let wish = Wish { client: facts.client, tried: facts.tried.list(), risk };
-        let mut attempt = Attempt::begin(self.worker, self.target.pool, &wish).ok_or(Cause::NoBackend)?;
-        facts.times.attempted = Some(if facts.attempts == 0 { facts.times.started } else { Instant::now() });
+        let is_first = facts.attempts == 0 && facts.times.queued.is_none();
+        facts.times.attempted = Some(if is_first { facts.times.started } else { Instant::now() });
         (facts.times.connected, facts.times.first_byte) = (None, None);
         facts.attempts += 1;
         self.trial = attempt.trial.take();
@@ -127,7 +138,6 @@ impl<'a, D: Downstream> Proxied<'a, D> {
         if facts.attempts > 1 {
             attempt.counters().retries.add(1);
         }
-        Ok(attempt)
     }
 
     /// What a trial by this exchange would risk. Only the first attempt is one, so that a failure leaves others.

@@ -26,6 +26,7 @@ use least_requests::LeastRequests;
 use power_of_two::PowerOfTwo;
 use random::Random;
 use round_robin::RoundRobin;
+pub use tiers::Awaited;
 use tiers::Tiers;
 
 use crate::plan::{Backend, PolicyKind};
@@ -77,6 +78,10 @@ pub trait Balancer {
     /// Picks a backend; `None` only if all are excluded. A tried one comes back only when every other eligible one was
     /// tried, too: whether it is worth another attempt is for the caller to say.
     fn pick(&mut self, pick: &mut Pick<'_>) -> Option<usize>;
+    /// As `pick`, but never a backend without room while another of its level has some; `None` also if none has. For
+    /// pools whose backends have caps: O(n) once the first choice is full. Those that have room then share by weight, or
+    /// as the policy does when a backend was tried.
+    fn pick_with_room(&mut self, pick: &mut Pick<'_>, room: &dyn Fn(usize) -> bool) -> Option<usize>;
 }
 
 /// Makes the balancer of a policy for one worker. `seed` makes workers start at different phases; `ip-hash` ignores it,

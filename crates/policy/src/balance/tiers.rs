@@ -59,13 +59,48 @@ impl Slot {
     }
 
     fn rank(&self) -> Option<Rank> {
-        match self.standing {
-            Standing::Ready => Some(Rank::Ready(self.tier)),
-            Standing::Unknown => Some(Rank::Unknown(self.tier)),
-            Standing::Ejected => Some(Rank::Ejected),
-            Standing::Out => Some(Rank::Out),
+        Rank::of(self.standing, self.tier)
+    }
+}
+
+impl Rank {
+    fn of(standing: Standing, tier: u8) -> Option<Self> {
+        match standing {
+            Standing::Ready => Some(Self::Ready(tier)),
+            Standing::Unknown => Some(Self::Unknown(tier)),
+            Standing::Ejected => Some(Self::Ejected),
+            Standing::Out => Some(Self::Out),
             Standing::Excluded => None,
         }
+    }
+}
+
+/// The backends that an exchange waits for while none of them has room: those among which [`Balancer::pick`] would
+/// choose. A level that is busy is no reason to go to the next: its backends are well.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Awaited {
+    rank: Rank,
+    /// Every backend that could be meant was tried already.
+    again: bool,
+}
+
+impl Awaited {
+    /// For an exchange that has tried some backends; `None` if all are excluded. Takes standing and tier of each, O(n).
+    pub fn new(backends: impl Iterator<Item = (Standing, u8)> + Clone, tried: &[u16]) -> Option<Self> {
+        let ranks = (0..=u16::MAX)
+            .zip(backends)
+            .filter_map(|(index, (standing, tier))| Rank::of(standing, tier).map(|rank| (index, rank)));
+        let least = ranks.clone().map(|(_, rank)| rank).min()?;
+        // Those that are ejected or out count only when there is no other.
+        let counts = |rank: Rank| rank < Rank::Ejected || least >= Rank::Ejected;
+        let untried = ranks.filter(|(index, rank)| counts(*rank) && !tried.contains(index)).map(|(_, rank)| rank).min();
+        Some(Self { rank: untried.unwrap_or(least), again: untried.is_none() })
+    }
+
+    /// Whether a backend, which has this standing and tier, is one of them.
+    #[must_use]
+    pub fn admits(self, backend: u16, (standing, tier): (Standing, u8), tried: &[u16]) -> bool {
+        Rank::of(standing, tier) == Some(self.rank) && (self.again || !tried.contains(&backend))
     }
 }
 
@@ -183,6 +218,25 @@ impl<P: Choose> Balancer for Tiers<P> {
             level.told = true;
         }
         let mut within = Pick { client: pick.client, tried, rng: &mut *pick.rng, loads: pick.loads };
+        level.policy.choose(&mut within).map(usize::from)
+    }
+
+    fn pick_with_room(&mut self, pick: &mut Pick<'_>, room: &dyn Fn(usize) -> bool) -> Option<usize> {
+        let first = self.pick(pick)?;
+        if room(first) {
+            return Some(first);
+        }
+        let (at, tried) = match self.untried_level(pick.tried) {
+            Some(at) => (at, pick.tried),
+            None => (0, [].as_slice()),
+        };
+        let level = self.levels.get_mut(at)?;
+        let full = level.members.iter().map(|member| member.backend).filter(|backend| !room(usize::from(*backend)));
+        let avoid: Vec<u16> = tried.iter().copied().chain(full).collect();
+        if !level.has_untried(&avoid) {
+            return None;
+        }
+        let mut within = Pick { client: pick.client, tried: &avoid, rng: &mut *pick.rng, loads: pick.loads };
         level.policy.choose(&mut within).map(usize::from)
     }
 }

@@ -33,6 +33,7 @@ fn pool(name: &str) -> Pool {
         weight: 1,
         tier: 0,
         state: Wanted::Ready,
+        max_requests: None,
     };
     Pool {
         name: name.into(),
@@ -45,6 +46,7 @@ fn pool(name: &str) -> Pool {
         forwarded: false,
         idle_connections: 1,
         idle_timeout: None,
+        queue: policy::plan::Queue::default(),
     }
 }
 

@@ -5,6 +5,7 @@ mod ip_hash;
 mod least_requests;
 mod power_of_two;
 mod random;
+mod room;
 mod round_robin;
 
 use std::cell::RefCell;
@@ -115,7 +116,7 @@ fn client(number: u32) -> IpAddr {
 
 fn backend(name: &str, weight: u32, tier: u8) -> Backend {
     let address = Address::Name(name.to_owned(), 80);
-    Backend { name: name.to_owned(), address, weight, tier, state: Wanted::Ready }
+    Backend { name: name.to_owned(), address, weight, tier, state: Wanted::Ready, max_requests: None }
 }
 
 fn weighted(weights: &[u32]) -> Vec<Backend> {
