@@ -3,8 +3,9 @@
 //! Owns the four forms and which of them this proxy takes. What a normal path is belongs to [`crate::path`].
 
 use super::{Refusal, Stop, bad};
-use crate::grammar::{after_common_path_bytes, after_target_bytes, is_plain_path_byte};
+use crate::grammar::is_plain_path_byte;
 use crate::head::{Method, Request, Span};
+use crate::scan::{after_plain_path, after_target};
 use crate::{host, path};
 
 /// A request target, found but not yet checked against the path rules.
@@ -45,7 +46,7 @@ fn scan_origin_form(buf: &[u8], start: usize) -> Result<Target, Stop> {
     let path = Span::new(start, buf.len() - after_path.len());
     let (rest, query) = match after_path {
         [b'?', from_query @ ..] => {
-            let rest = after_target_bytes(from_query);
+            let rest = after_target(from_query);
             (rest, Some(Span::new(buf.len() - from_query.len(), buf.len() - rest.len())))
         }
         _ => (after_path, None),
@@ -60,7 +61,7 @@ fn scan_origin_form(buf: &[u8], start: usize) -> Result<Target, Stop> {
 fn after_path(bytes: &[u8]) -> (&[u8], bool) {
     let (mut rest, mut unusual) = (bytes, false);
     loop {
-        rest = after_common_path_bytes(rest);
+        rest = after_plain_path(rest);
         match rest {
             [b'.', ..] => unusual |= bytes[..bytes.len() - rest.len()].ends_with(b"/"),
             [b'%' | b'\\', ..] => unusual = true,
@@ -95,7 +96,7 @@ fn scan_other_form(buf: &[u8], start: usize, method: Method) -> Result<Target, S
         return Ok(Target { end, next: end, authority: Span::default(), path, query: None, unusual: false });
     }
     let from = skip_scheme(buf, start)?;
-    let target = &buf[from..buf.len() - after_target_bytes(&buf[from..]).len()];
+    let target = &buf[from..buf.len() - after_target(&buf[from..]).len()];
     let length = target.iter().position(|b| matches!(b, b'/' | b'?')).unwrap_or(target.len());
     if from + length == buf.len() {
         return Err(Stop::Partial);
