@@ -6,8 +6,8 @@
 use super::facts::{Coding, Facts};
 use super::fields::{after_line_end, mark_named_by_connection, read_fields};
 use super::{Limits, Malformed, Parsed, Stop, bad, is_surely_partial};
-use crate::grammar::after_text;
 use crate::head::{Answer, Framing, Method, Span, Version};
+use crate::scan::after_text;
 
 /// Parses an answer head at the front of `buf`; `method` is that of the request it answers. On [`Parsed::Partial`], call
 /// again with the same bytes and more. `limits.target_bytes` is not looked at.

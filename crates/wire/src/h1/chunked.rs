@@ -5,8 +5,8 @@
 
 use super::fields::next_line;
 use super::{Malformed, Stop, encode};
-use crate::grammar::after_text;
 use crate::head::{Field, Name};
+use crate::scan::after_text;
 
 /// Bytes of chunk extensions beyond the bytes of body that came with them. Extensions are dropped, so that a body of
 /// them would be work for nothing.

@@ -5,30 +5,32 @@
 
 use super::facts::Facts;
 use super::{Refusal, Stop, bad};
-use crate::grammar::{
-    after_letters_and_hyphens, after_printable_ascii, after_text, after_token, list, trimmed_end, trimmed_start,
-};
+use crate::grammar::{after_token, list, trimmed_end, trimmed_start};
 use crate::head::{Field, Name, Span};
+use crate::scan::{after_letters_and_hyphens, after_printable_ascii, after_text};
 
-/// A field line and what follows it.
+/// Ends a line, and alone the section.
+const LINE_END: &[u8] = b"\r\n";
+
+/// A field line, cut into pieces.
 pub(super) struct Line<'a> {
     name: &'a [u8],
-    /// What follows the colon and the white space behind it.
-    from_value: &'a [u8],
     value: &'a [u8],
-    /// The next lines.
+    /// The value and all that follows it.
+    from_value: &'a [u8],
+    /// What follows the line.
     pub(super) rest: &'a [u8],
 }
 
 impl Line<'_> {
-    /// The field in `buf`, at whose end the line was found, with all that follows it.
+    /// The field with its place in `buf`, whose last bytes are `bytes`, at the front of which is this line.
     #[inline(always)]
-    pub(super) fn field(&self, buf: &[u8], line: &[u8]) -> Field {
-        let start = buf.len() - line.len();
+    pub(super) fn field(&self, buf: &[u8], bytes: &[u8]) -> Field {
+        let name = buf.len() - bytes.len();
         let value = buf.len() - self.from_value.len();
         let known = Name::of(self.name);
         Field {
-            name: Span::new(start, start + self.name.len()),
+            name: Span::new(name, name + self.name.len()),
             value: Span::new(value, value + self.value.len()),
             known,
             hop_by_hop: known != Name::Other && known.is_hop_by_hop(),
@@ -36,7 +38,7 @@ impl Line<'_> {
     }
 }
 
-/// Reads all field lines from `at` on and returns where the head ends.
+/// Reads all field lines from `at` on and returns where the head ends. Not inlined, so that its loop has the registers.
 #[inline(never)]
 pub(super) fn read_fields(
     buf: &[u8],
@@ -46,12 +48,7 @@ pub(super) fn read_fields(
     facts: &mut Facts,
 ) -> Result<usize, Stop> {
     let mut rest = &buf[at..];
-    loop {
-        let line = match plain_line(rest) {
-            Some(line) => line,
-            None if rest.starts_with(LINE_END) => return Ok(buf.len() - rest.len() + LINE_END.len()),
-            None => other_line(rest)?,
-        };
+    while let Some(line) = next_line(rest)? {
         if fields.len() == limit {
             return Err(Refusal { status: 431, why: "too many field lines" }.into());
         }
@@ -62,35 +59,35 @@ pub(super) fn read_fields(
         fields.push(field);
         rest = line.rest;
     }
+    Ok(buf.len() - rest.len() + LINE_END.len())
 }
 
-/// Ends a line, and alone the section.
-pub(super) const LINE_END: &[u8] = b"\r\n";
-
-/// Reads one line of a field section; none if it is the empty line that ends the section.
+/// Reads the line of a field section at the front of `bytes`; none if it is the empty line that ends the section.
 #[inline(always)]
 pub(super) fn next_line(bytes: &[u8]) -> Result<Option<Line<'_>>, Stop> {
-    match plain_line(bytes) {
-        Some(line) => Ok(Some(line)),
-        None if bytes.starts_with(LINE_END) => Ok(None),
-        None => other_line(bytes).map(Some),
+    if let Some(line) = plain_line(bytes) {
+        return Ok(Some(line));
     }
+    if bytes.starts_with(LINE_END) { Ok(None) } else { other_line(bytes).map(Some) }
 }
 
-/// The line if it is what nearly all are: a name of letters and hyphens, a colon and a space, printable ASCII, CRLF.
+/// The line if it looks as nearly all do: a name of letters and hyphens, a colon and a space, printable ASCII, CRLF.
 #[inline(always)]
 fn plain_line(bytes: &[u8]) -> Option<Line<'_>> {
     let colon = after_letters_and_hyphens(bytes);
     let name = &bytes[..bytes.len() - colon.len()];
     let from_value = colon.strip_prefix(b": ")?;
+    // From the line's start and not the value's: the processor need not know the one to look for the other.
     let line_end = after_printable_ascii(bytes);
     let rest = line_end.strip_prefix(LINE_END)?;
-    let value = from_value.get(..from_value.len().wrapping_sub(line_end.len()))?;
-    let (first, last) = (value.first()?, value.last()?);
-    if name.is_empty() || *first == b' ' || *last == b' ' {
+    if name.is_empty() || from_value.len() <= line_end.len() {
         return None;
     }
-    Some(Line { name, from_value, value, rest })
+    let value = &from_value[..from_value.len() - line_end.len()];
+    if value.starts_with(b" ") || value.ends_with(b" ") {
+        return None;
+    }
+    Some(Line { name, value, from_value, rest })
 }
 
 /// A line of any look, but not the empty one.
@@ -106,7 +103,7 @@ fn other_line(bytes: &[u8]) -> Result<Line<'_>, Stop> {
     let after_value = after_text(from_value);
     let rest = after_line_end(after_value, "control character in a field value")?;
     let value = trimmed_end(&from_value[..from_value.len() - after_value.len()]);
-    Ok(Line { name, from_value, value, rest })
+    Ok(Line { name, value, from_value, rest })
 }
 
 /// Why no colon follows the name, which may be empty.

@@ -42,16 +42,16 @@ pub fn parse_request(buf: &[u8], limits: &Limits, out: &mut Request) -> Result<P
 
 fn read_head(buf: &[u8], limits: &Limits, out: &mut Request) -> Result<usize, Stop> {
     let start = skip_empty_lines(buf)?;
-    let target = read_request_line(buf, start, limits, out)?;
+    let (target, fields) = read_request_line(buf, start, limits, out)?;
     if is_surely_partial(&buf[start..]) {
         return Err(Stop::Partial);
     }
     let mut facts = Facts::default();
-    let end = read_fields(buf, target.next, limits.fields, &mut out.fields, &mut facts)?;
-    judge_authority(buf, &target, &facts, out)?;
+    let end = read_fields(buf, fields, limits.fields, &mut out.fields, &mut facts)?;
+    judge_authority(buf, &facts, out)?;
     judge_framing(&facts, out)?;
     judge_connection(buf, &facts, out)?;
-    target::fill_path(buf, &target, out)?;
+    target::normalise_path(buf, &target, out)?;
     Ok(end)
 }
 
@@ -67,12 +67,13 @@ fn skip_empty_lines(buf: &[u8]) -> Result<usize, Stop> {
     Ok(buf.len() - rest.len())
 }
 
+/// Returns the target and where the field lines start.
 #[inline]
-fn read_request_line(buf: &[u8], start: usize, limits: &Limits, out: &mut Request) -> Result<Target, Stop> {
+fn read_request_line(buf: &[u8], start: usize, limits: &Limits, out: &mut Request) -> Result<(Target, usize), Stop> {
     let method_end = read_method(buf, start, out)?;
-    let mut target = target::scan(buf, method_end + 1, limits.target_bytes, out.method)?;
-    target.next = read_version(buf, target.end + 1, out)?;
-    Ok(target)
+    let target = target::scan(buf, method_end + 1, limits.target_bytes, out)?;
+    let fields = read_version(buf, target.end + 1, out)?;
+    Ok((target, fields))
 }
 
 /// Reads the method and returns where its SP is. GET, the default, is worth a look before all others.
@@ -170,14 +171,16 @@ fn read_rare_version(buf: &[u8], at: usize, out: &mut Request) -> Result<usize, 
 
 /// RFC 9112, section 3.2: exactly one valid `Host`; an absolute-form target overrides it.
 #[inline]
-fn judge_authority(buf: &[u8], target: &Target, facts: &Facts, out: &mut Request) -> Result<(), Stop> {
+fn judge_authority(buf: &[u8], facts: &Facts, out: &mut Request) -> Result<(), Stop> {
     match (facts.hosts, out.version) {
         (0, Version::Http11) => return Err(bad("no Host")),
         (0, Version::Http10) => {}
         (1, _) => host::check(facts.host.of(buf)).map_err(bad)?,
         _ => return Err(bad("more than one Host")),
     }
-    out.authority = if target.authority.is_empty() { facts.host } else { target.authority };
+    if out.authority.is_empty() {
+        out.authority = facts.host;
+    }
     Ok(())
 }
 

@@ -3,31 +3,27 @@
 //! Owns the four forms and which of them this proxy takes. What a normal path is belongs to [`crate::path`].
 
 use super::{Refusal, Stop, bad};
-use crate::grammar::{after_common_path_bytes, after_target_bytes, is_plain_path_byte};
+use crate::grammar::is_plain_path_byte;
 use crate::head::{Method, Request, Span};
+use crate::scan::{after_plain_path, after_target};
 use crate::{host, path};
 
-/// A request target, found but not yet checked against the path rules.
+/// A request target, noted in a [`Request`] but not yet checked against the path rules.
 pub(super) struct Target {
     /// One past its last byte, where a SP is.
     pub(super) end: usize,
-    /// Where the field lines start.
-    pub(super) next: usize,
-    /// The authority of an absolute-form target; else empty.
-    pub(super) authority: Span,
-    path: Span,
-    query: Option<Span>,
     /// The path may differ from its normal form.
     unusual: bool,
 }
 
-/// Finds the target that starts at `start`; it ends with a SP.
+/// Finds the target that starts at `start`; it ends with a SP. `out`, which knows its method, gets the path, the query and
+/// the authority of an absolute-form target.
 #[inline(always)]
-pub(super) fn scan(buf: &[u8], start: usize, limit: usize, method: Method) -> Result<Target, Stop> {
+pub(super) fn scan(buf: &[u8], start: usize, limit: usize, out: &mut Request) -> Result<Target, Stop> {
     let bounded = &buf[..buf.len().min(limit.saturating_add(start + 1))];
     let found = match bounded.get(start) {
-        Some(b'/') => scan_origin_form(bounded, start),
-        Some(_) => scan_other_form(bounded, start, method),
+        Some(b'/') => scan_origin_form(bounded, start, out),
+        Some(_) => scan_other_form(bounded, start, out),
         None => Err(Stop::Partial),
     };
     found.map_err(|stop| match stop {
@@ -40,19 +36,19 @@ pub(super) fn scan(buf: &[u8], start: usize, limit: usize, method: Method) -> Re
 
 /// `/path` and perhaps `?query`, or what follows the authority of an absolute-form target.
 #[inline(always)]
-fn scan_origin_form(buf: &[u8], start: usize) -> Result<Target, Stop> {
-    let (after_path, unusual) = after_path(&buf[start..]);
-    let path = Span::new(start, buf.len() - after_path.len());
-    let (rest, query) = match after_path {
-        [b'?', from_query @ ..] => {
-            let rest = after_target_bytes(from_query);
-            (rest, Some(Span::new(buf.len() - from_query.len(), buf.len() - rest.len())))
-        }
-        _ => (after_path, None),
-    };
+fn scan_origin_form(buf: &[u8], start: usize, out: &mut Request) -> Result<Target, Stop> {
+    let (mut rest, unusual) = after_path(&buf[start..]);
+    out.path = Span::new(start, buf.len() - rest.len());
+    let mut query = buf.len() - rest.len();
+    if let [b'?', from_query @ ..] = rest {
+        query = buf.len() - from_query.len();
+        rest = after_target(from_query);
+        out.has_query = true;
+    }
     expect_space(rest)?;
     let end = buf.len() - rest.len();
-    Ok(Target { end, next: end, authority: Span::default(), path, query, unusual })
+    out.query = Span::new(query, end);
+    Ok(Target { end, unusual })
 }
 
 /// What follows the path at the front of `bytes`, and whether the path may differ from its normal form.
@@ -60,7 +56,7 @@ fn scan_origin_form(buf: &[u8], start: usize) -> Result<Target, Stop> {
 fn after_path(bytes: &[u8]) -> (&[u8], bool) {
     let (mut rest, mut unusual) = (bytes, false);
     loop {
-        rest = after_common_path_bytes(rest);
+        rest = after_plain_path(rest);
         match rest {
             [b'.', ..] => unusual |= bytes[..bytes.len() - rest.len()].ends_with(b"/"),
             [b'%' | b'\\', ..] => unusual = true,
@@ -84,27 +80,25 @@ fn expect_space(rest: &[u8]) -> Result<(), Stop> {
 
 /// Asterisk-form and absolute-form.
 #[cold]
-fn scan_other_form(buf: &[u8], start: usize, method: Method) -> Result<Target, Stop> {
+fn scan_other_form(buf: &[u8], start: usize, out: &mut Request) -> Result<Target, Stop> {
     if buf[start] == b'*' {
         let end = start + 1;
         expect_space(&buf[end..])?;
-        if method != Method::Options {
+        if out.method != Method::Options {
             return Err(bad("target * with a method other than OPTIONS"));
         }
-        let path = Span::new(start, end);
-        return Ok(Target { end, next: end, authority: Span::default(), path, query: None, unusual: false });
+        (out.path, out.query) = (Span::new(start, end), Span::new(end, end));
+        return Ok(Target { end, unusual: false });
     }
     let from = skip_scheme(buf, start)?;
-    let target = &buf[from..buf.len() - after_target_bytes(&buf[from..]).len()];
+    let target = &buf[from..buf.len() - after_target(&buf[from..]).len()];
     let length = target.iter().position(|b| matches!(b, b'/' | b'?')).unwrap_or(target.len());
     if from + length == buf.len() {
         return Err(Stop::Partial);
     }
-    let authority = Span::new(from, from + length);
-    host::check(authority.of(buf)).map_err(bad)?;
-    let mut target = scan_origin_form(buf, from + length)?;
-    target.authority = authority;
-    Ok(target)
+    out.authority = Span::new(from, from + length);
+    host::check(out.authority.of(buf)).map_err(bad)?;
+    scan_origin_form(buf, from + length, out)
 }
 
 /// RFC 9112, section 3.2.2: absolute-form with a scheme that HTTP is spoken for.
@@ -119,15 +113,12 @@ fn skip_scheme(buf: &[u8], start: usize) -> Result<usize, Stop> {
     Err(bad("request target is neither a path nor an http URI"))
 }
 
-/// Gives `out` its path and query.
+/// Gives `out` the normal form of its path.
 #[inline(always)]
-pub(super) fn fill_path(buf: &[u8], target: &Target, out: &mut Request) -> Result<(), Stop> {
-    out.path = target.path;
-    out.query = target.query.unwrap_or(Span::new(target.end, target.end));
-    out.has_query = target.query.is_some();
+pub(super) fn normalise_path(buf: &[u8], target: &Target, out: &mut Request) -> Result<(), Stop> {
     if target.unusual {
-        path::normalise(target.path.of(buf), &mut out.normal_path).map_err(bad)?;
-    } else if target.path.is_empty() && out.method == Method::Options && !out.has_query {
+        path::normalise(out.path.of(buf), &mut out.normal_path).map_err(bad)?;
+    } else if out.path.is_empty() && out.method == Method::Options && !out.has_query {
         // RFC 9112, section 3.2.4: what a client asks of the whole server reaches the server as `*`.
         out.normal_path.push(b'*');
     }
