@@ -17,6 +17,8 @@ mod connections;
 #[cfg(test)]
 mod drills;
 #[cfg(test)]
+mod ejection;
+#[cfg(test)]
 mod forwarding;
 #[cfg(test)]
 mod harness;

@@ -10,6 +10,7 @@ use std::time::SystemTime;
 
 use engine::Shared;
 use policy::balance::Standing;
+use policy::outlier::Tally;
 use policy::plan::{Backend, Plan, Pool, PoolId, Wanted};
 
 /// Changes kept for [`crate::Handle::events_after`].
@@ -29,6 +30,8 @@ pub enum State {
     Ready,
     /// No verdict yet.
     Unknown,
+    /// Out by passive evidence.
+    Ejected,
     /// Out by probes or by hand.
     Down,
     /// Takes no new work; old work still runs.
@@ -44,6 +47,7 @@ impl State {
         match self {
             Self::Ready => "ready",
             Self::Unknown => "unknown",
+            Self::Ejected => "ejected",
             Self::Down => "down",
             Self::Draining => "draining",
             Self::Drained => "drained",
@@ -76,6 +80,9 @@ pub(crate) struct Record {
     pub(crate) state: State,
     pub(crate) reason: String,
     pub(crate) since: SystemTime,
+    /// Until when at least an ejected one stays out.
+    pub(crate) until: Option<SystemTime>,
+    pub(crate) tally: Tally,
 }
 
 /// What a post found out about a backend.
@@ -83,6 +90,45 @@ pub(crate) struct Record {
 pub(crate) struct Verdict {
     pub(crate) standing: Standing,
     pub(crate) reason: String,
+}
+
+/// What real requests say against a backend.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Against {
+    #[default]
+    Nothing,
+    /// It fails but is left to work; why.
+    Spared(String),
+    Ejected {
+        reason: String,
+        until: SystemTime,
+    },
+}
+
+/// What the two kinds of evidence say of a backend.
+#[derive(Clone, Debug)]
+struct Evidence {
+    probes: Verdict,
+    against: Against,
+}
+
+impl Evidence {
+    /// Down goes before ejected: what probes say holds for every request.
+    fn verdict(&self) -> Verdict {
+        let works = matches!(self.probes.standing, Standing::Ready | Standing::Unknown);
+        match &self.against {
+            Against::Ejected { reason, .. } if works => Verdict { standing: Standing::Ejected, reason: reason.clone() },
+            Against::Spared(note) if works => Verdict { standing: self.probes.standing, reason: note.clone() },
+            _ => self.probes.clone(),
+        }
+    }
+
+    fn until(&self) -> Option<SystemTime> {
+        match self.against {
+            Against::Ejected { until, .. } if self.verdict().standing == Standing::Ejected => Some(until),
+            _ => None,
+        }
+    }
 }
 
 /// All backends.
@@ -98,6 +144,7 @@ pub(crate) struct Backends {
 struct Ledger {
     /// By pool and backend.
     records: Vec<Vec<Record>>,
+    evidence: Vec<Vec<Evidence>>,
     events: VecDeque<Event>,
     last_event: u64,
 }
@@ -110,9 +157,16 @@ impl Backends {
             state: state_of(Standing::Unknown, backend.state),
             reason: operators_reason(backend.state).unwrap_or("no probe has ended yet").to_owned(),
             since: now,
+            until: None,
+            tally: Tally::default(),
         };
+        let none = |_: &Backend| Evidence {
+            probes: Verdict { standing: Standing::Unknown, reason: "no probe has ended yet".to_owned() },
+            against: Against::Nothing,
+        };
+        let evidence = plan.pools.iter().map(|pool| pool.backends.iter().map(none).collect()).collect();
         let records = plan.pools.iter().map(|pool| pool.backends.iter().map(record).collect()).collect();
-        let ledger = Mutex::new(Ledger { records, events: VecDeque::new(), last_event: 0 });
+        let ledger = Mutex::new(Ledger { records, evidence, events: VecDeque::new(), last_event: 0 });
         let backends = Self { plan, shared, ledger, first_looks_left: AtomicUsize::new(0) };
         backends.exclude_unwanted();
         backends
@@ -130,10 +184,30 @@ impl Backends {
 
     /// Takes a verdict down. Returns whether the workers see another standing now.
     pub(crate) fn judge(&self, seat: Seat, verdict: &Verdict) -> Changed {
+        self.ledger().evidence(seat).probes.clone_from(verdict);
+        self.conclude(seat)
+    }
+
+    /// Takes down what real requests say; [`Self::conclude`] draws the conclusion. Returns whether it was ejected
+    /// before.
+    pub(crate) fn rule(&self, seat: Seat, against: Against, tally: Tally) -> bool {
+        let mut ledger = self.ledger();
+        ledger.records[seat.pool.0 as usize][seat.backend].tally = tally;
+        let old = std::mem::replace(&mut ledger.evidence(seat).against, against);
+        matches!(old, Against::Ejected { .. })
+    }
+
+    /// Draws the conclusion from all evidence. Returns whether the workers see another standing now.
+    pub(crate) fn conclude(&self, seat: Seat) -> Changed {
         let (pool, backend) = self.named(seat);
+        let mut ledger = self.ledger();
+        let evidence = ledger.evidence(seat);
+        let (verdict, until) = (evidence.verdict(), evidence.until());
         let standing = if backend.state == Wanted::Ready { verdict.standing } else { Standing::Excluded };
-        let reason = operators_reason(backend.state).unwrap_or(&verdict.reason);
-        self.ledger().enter(seat, pool, &Verdict { standing, reason: reason.to_owned() });
+        let reason = operators_reason(backend.state).unwrap_or(&verdict.reason).to_owned();
+        ledger.records[seat.pool.0 as usize][seat.backend].until = until;
+        ledger.enter(seat, pool, &Verdict { standing, reason });
+        drop(ledger);
         let shared = &self.shared.pools[seat.pool.0 as usize];
         if shared.backends[seat.backend].standing() == standing {
             return Changed::No;
@@ -200,6 +274,10 @@ pub(crate) enum Changed {
 }
 
 impl Ledger {
+    fn evidence(&mut self, seat: Seat) -> &mut Evidence {
+        &mut self.evidence[seat.pool.0 as usize][seat.backend]
+    }
+
     fn enter(&mut self, seat: Seat, pool: &Pool, verdict: &Verdict) {
         let backend = &pool.backends[seat.backend];
         let record = &mut self.records[seat.pool.0 as usize][seat.backend];
@@ -231,8 +309,8 @@ impl Ledger {
 fn tell(event: &Event) {
     let Event { pool, backend, reason, .. } = event;
     let (from, to) = (event.from.name(), event.to.name());
-    if event.to == State::Down {
-        tracing::warn!(pool, backend, from, to, reason, "backend is down");
+    if matches!(event.to, State::Down | State::Ejected) {
+        tracing::warn!(pool, backend, from, to, reason, "backend is {to}");
     } else {
         tracing::info!(pool, backend, from, to, reason, "backend is {to}");
     }
@@ -245,6 +323,7 @@ fn state_of(standing: Standing, wanted: Wanted) -> State {
         (Wanted::Drained, _) => State::Drained,
         (Wanted::Ready, Standing::Ready) => State::Ready,
         (Wanted::Ready, Standing::Unknown) => State::Unknown,
+        (Wanted::Ready, Standing::Ejected) => State::Ejected,
         (Wanted::Ready, Standing::Out | Standing::Excluded) => State::Down,
     }
 }
@@ -313,6 +392,37 @@ mod tests {
             assert!(record.reason.contains("configuration"), "{}", record.reason);
             assert!(backends.events_after(0).is_empty());
         }
+    }
+
+    #[test]
+    fn ejected_goes_before_ready_and_behind_down_and_the_operator() {
+        let ejected = || Against::Ejected { reason: "3 failures in a row".to_owned(), until: SystemTime::UNIX_EPOCH };
+        let after = |wanted, standing| {
+            let backends = backends(wanted);
+            backends.judge(SEAT, &verdict(standing, "by probes"));
+            assert!(!backends.rule(SEAT, ejected(), Tally::default()));
+            backends.conclude(SEAT);
+            let record = backends.records()[0][0].clone();
+            assert!(backends.rule(SEAT, Against::Nothing, Tally::default()));
+            backends.conclude(SEAT);
+            assert!(backends.records()[0][0].until.is_none());
+            (record.state, record.reason, record.until.is_some())
+        };
+        for standing in [Standing::Ready, Standing::Unknown] {
+            assert_eq!(after(Wanted::Ready, standing), (State::Ejected, "3 failures in a row".to_owned(), true));
+        }
+        assert_eq!(after(Wanted::Ready, Standing::Out), (State::Down, "by probes".to_owned(), false));
+        assert_eq!(after(Wanted::Drained, Standing::Ready).0, State::Drained);
+    }
+
+    #[test]
+    fn who_is_spared_stays_ready_and_says_why() {
+        let backends = backends(Wanted::Ready);
+        backends.judge(SEAT, &verdict(Standing::Ready, "1 probe passed"));
+        backends.rule(SEAT, Against::Spared("all fail alike".to_owned()), Tally::default());
+        assert_eq!(backends.conclude(SEAT), Changed::No);
+        let record = &backends.records()[0][0];
+        assert_eq!((record.state, record.reason.as_str()), (State::Ready, "all fail alike"));
     }
 
     #[test]

@@ -18,6 +18,7 @@ mod descriptors;
 mod failures;
 mod lifecycle;
 mod names;
+mod passive;
 mod probe;
 mod reports;
 #[cfg(test)]

@@ -128,6 +128,12 @@ pub struct BackendStatus {
     pub reason: String,
     /// Since when.
     pub since: SystemTime,
+    /// Until when at least an ejected one stays out; then a request may try it.
+    pub until: Option<SystemTime>,
+    /// Times it was ejected.
+    pub ejections: u64,
+    /// Those that were probably wrong: its probes passed all the while, and so did the first trial.
+    pub false_ejections: u64,
     /// Running attempts.
     pub active: u32,
     /// Idle connections.
@@ -136,6 +142,7 @@ pub struct BackendStatus {
     pub requests: u64,
     pub errors: u64,
     pub failures: u64,
+    pub faults: u64,
     pub retries: u64,
     pub connects: u64,
     pub sent_bytes: u64,
@@ -295,12 +302,16 @@ impl ProcessRecord {
             state: if record.state == State::Drained && active > 0 { State::Draining } else { record.state },
             reason: record.reason.clone(),
             since: record.since,
+            until: record.until,
+            ejections: record.tally.ejections,
+            false_ejections: record.tally.false_ejections,
             active,
             idle: sum(|c| &c.idle),
             attempts: sum(|c| &c.attempts),
             requests: sum(|c| &c.requests),
             errors: sum(|c| &c.errors),
             failures: sum(|c| &c.failures),
+            faults: sum(|c| &c.faults),
             retries: sum(|c| &c.retries),
             connects: sum(|c| &c.connects),
             sent_bytes: sum(|c| &c.sent_bytes),

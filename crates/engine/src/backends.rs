@@ -18,6 +18,7 @@ use policy::rng::Rng;
 use tokio::net::{TcpStream, UnixStream};
 
 use crate::counters::BackendCounters;
+use crate::passive::{Risk, SKIP, Trial};
 use crate::shared::{BackendShared, PoolShared, Shared};
 use crate::stream::Stream;
 use crate::worker::Worker;
@@ -28,12 +29,18 @@ pub(crate) struct WorkerPool {
     balancer: RefCell<Box<dyn Balancer>>,
     backends: Vec<WorkerBackend>,
     pub(crate) budget: RefCell<Budget>,
+    /// Backends that may be tried although they are ejected.
+    trials: RefCell<Vec<usize>>,
+    /// Whether any backend is skipped.
+    skips: Cell<bool>,
 }
 
 struct WorkerBackend {
     /// Number of the backend in the whole plan, for [`crate::timers`].
     number: u32,
     standing: Cell<Standing>,
+    /// Until when this worker leaves it alone, having failed to connect.
+    skipped: Cell<Option<Instant>>,
     address: Cell<Option<SocketAddr>>,
     idle: RefCell<Vec<Idle>>,
 }
@@ -54,6 +61,7 @@ impl WorkerPool {
                 WorkerBackend {
                     number: number - 1,
                     standing: Cell::default(),
+                    skipped: Cell::default(),
                     address: Cell::default(),
                     idle: RefCell::default(),
                 }
@@ -63,6 +71,8 @@ impl WorkerPool {
                 balancer: RefCell::new(balance::new(pool.policy, &pool.backends, seed)),
                 backends: (0..shared.pools[index].backends.len()).map(backend).collect(),
                 budget: RefCell::new(Budget::for_share_of(workers)),
+                trials: RefCell::default(),
+                skips: Cell::new(false),
             });
         }
         pools
@@ -74,13 +84,59 @@ impl WorkerPool {
         if self.epoch.replace(epoch) == epoch {
             return;
         }
+        let mut trials = self.trials.borrow_mut();
+        trials.clear();
         for (index, (backend, shared)) in self.backends.iter().zip(&shared.backends).enumerate() {
             backend.address.set(shared.resolved());
-            let standing = shared.standing();
-            if backend.standing.replace(standing) != standing {
-                self.balancer.borrow_mut().backend_changed(index, standing);
+            self.set_standing(index, shared.standing());
+            if shared.passive.has_trial() {
+                trials.push(index);
             }
         }
+    }
+
+    /// What this worker's balancer believes. A skipped backend comes after those that take work.
+    fn set_standing(&self, index: usize, standing: Standing) {
+        let backend = &self.backends[index];
+        let standing = match (standing, backend.skipped.get()) {
+            (Standing::Ready | Standing::Unknown, Some(_)) => Standing::Ejected,
+            (standing, _) => standing,
+        };
+        if backend.standing.replace(standing) != standing {
+            self.balancer.borrow_mut().backend_changed(index, standing);
+        }
+    }
+
+    /// Leaves a backend alone for a moment: one failed connection says what the next would say.
+    pub(crate) fn skip(&self, index: usize) {
+        self.backends[index].skipped.set(Some(Instant::now() + SKIP));
+        self.skips.set(true);
+        self.set_standing(index, self.backends[index].standing.get());
+    }
+
+    fn end_skips(&self, shared: &PoolShared) {
+        let now = Instant::now();
+        let mut left = false;
+        for (index, backend) in self.backends.iter().enumerate() {
+            match backend.skipped.get() {
+                Some(until) if until <= now => {
+                    backend.skipped.set(None);
+                    self.set_standing(index, shared.backends[index].standing());
+                }
+                Some(_) => left = true,
+                None => {}
+            }
+        }
+        self.skips.set(left);
+    }
+
+    /// A backend whose trial this exchange makes.
+    fn take_trial(&self, shared: &PoolShared, risk: Risk) -> Option<usize> {
+        let trials = self.trials.borrow();
+        let takes = |&backend: &usize| {
+            shared.backends[backend].standing() == Standing::Ejected && shared.backends[backend].passive.take(risk)
+        };
+        trials.iter().copied().find(takes)
     }
 
     /// Number of a backend in the whole plan.
@@ -120,6 +176,8 @@ impl WorkerPool {
 pub(crate) struct Wish<'a> {
     pub(crate) client: std::net::IpAddr,
     pub(crate) tried: &'a [u16],
+    /// Whether it may be a trial.
+    pub(crate) risk: Risk,
 }
 
 /// One attempt at a backend: counted as running until dropped.
@@ -127,6 +185,8 @@ pub(crate) struct Attempt {
     worker: Rc<Worker>,
     pub(crate) pool: PoolId,
     pub(crate) backend: usize,
+    /// The attempt tries an ejected backend.
+    pub(crate) trial: Option<Trial>,
 }
 
 /// Why there is no connection.
@@ -145,13 +205,21 @@ impl Attempt {
     pub(crate) fn begin(worker: &Rc<Worker>, pool: PoolId, wish: &Wish<'_>) -> Option<Self> {
         let (local, shared) = (worker.pool(pool), &worker.shared.pools[pool.0 as usize]);
         local.refresh(shared);
+        if local.skips.get() {
+            local.end_skips(shared);
+        }
+        let trial = if local.trials.borrow().is_empty() { None } else { local.take_trial(shared, wish.risk) };
         let rng: &mut Rng = &mut worker.rng.borrow_mut();
         let mut pick = Pick { client: wish.client, tried: wish.tried, rng, loads: shared };
         let mut balancer = local.balancer.borrow_mut();
-        let backend = balancer.pick(&mut pick)?;
+        let backend = match trial {
+            Some(backend) => backend,
+            None => balancer.pick(&mut pick)?,
+        };
         shared.backends[backend].begin();
         balancer.taken(backend, shared);
-        let attempt = Self { worker: Rc::clone(worker), pool, backend };
+        let trial = trial.map(|backend| Trial::new(worker, pool, backend));
+        let attempt = Self { worker: Rc::clone(worker), pool, backend, trial };
         attempt.counters().attempts.add(1);
         Some(attempt)
     }
@@ -171,7 +239,7 @@ impl Attempt {
 
     /// Whether the backend is out by evidence, while others may not be.
     pub(crate) fn is_down(&self) -> bool {
-        self.shared().standing() == Standing::Out
+        matches!(self.shared().standing(), Standing::Ejected | Standing::Out)
     }
 
     /// An idle connection, if there is one that still lives.

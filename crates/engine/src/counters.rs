@@ -62,6 +62,8 @@ counters! {
         requests,
         /// Attempts that failed: no connection, broken, late, malformed, or a status that was tried again.
         failures,
+        /// Attempts that failed through its fault, as passive health counts them.
+        faults,
         /// Answers with a status of 500 to 599 that were forwarded.
         errors,
         /// Attempts that were repetitions of one that failed elsewhere (or here).

@@ -12,6 +12,7 @@ pub mod counters;
 mod exchange;
 mod h1;
 pub mod listen;
+pub mod passive;
 mod record;
 mod report;
 mod seam;

@@ -8,9 +8,11 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize,
 use std::sync::{Arc, RwLock};
 
 use policy::balance::{Loads, Standing};
+use policy::outlier::Offer;
 use policy::plan::{Address, Backend, Plan, Wanted};
 
 use crate::counters::{BackendCounters, WorkerCounters};
+use crate::passive::Passive;
 
 /// The shared state of a process.
 #[derive(Debug)]
@@ -40,6 +42,8 @@ pub struct PoolShared {
 pub struct BackendShared {
     standing: AtomicU8,
     active: AtomicU32,
+    /// Evidence for passive health.
+    pub passive: Passive,
     resolved: RwLock<Option<SocketAddr>>,
 }
 
@@ -95,6 +99,13 @@ impl PoolShared {
         old != standing as u8
     }
 
+    /// Offers the workers a trial of an ejected backend, or takes the offer back.
+    pub fn offer_trial(&self, backend: usize, offer: Offer) {
+        if self.backends[backend].passive.offer(offer) {
+            self.epoch.fetch_add(1, Ordering::Release);
+        }
+    }
+
     /// Tells the workers where a named backend is now.
     pub fn set_resolved(&self, backend: usize, addr: Option<SocketAddr>) {
         if let Ok(mut resolved) = self.backends[backend].resolved.write() {
@@ -114,13 +125,19 @@ impl BackendShared {
             Wanted::Ready => Standing::Unknown,
             Wanted::Drained | Wanted::Down => Standing::Excluded,
         };
-        Self { standing: AtomicU8::new(standing as u8), active: AtomicU32::new(0), resolved: RwLock::new(resolved) }
+        Self {
+            standing: AtomicU8::new(standing as u8),
+            active: AtomicU32::new(0),
+            passive: Passive::default(),
+            resolved: RwLock::new(resolved),
+        }
     }
 
     /// How eligible it is.
     #[must_use]
     pub fn standing(&self) -> Standing {
-        const ALL: [Standing; 4] = [Standing::Ready, Standing::Unknown, Standing::Out, Standing::Excluded];
+        const ALL: [Standing; 5] =
+            [Standing::Ready, Standing::Unknown, Standing::Ejected, Standing::Out, Standing::Excluded];
         let value = self.standing.load(Ordering::Acquire);
         ALL.into_iter().find(|&standing| standing as u8 == value).unwrap_or_default()
     }

@@ -89,6 +89,7 @@ fn pool(backends: &[SocketAddr]) -> Pool {
         policy: PolicyKind::RoundRobin,
         backends: backends.iter().map(backend).collect(),
         health: None,
+        eject: None,
         host: None,
         send_proxy: None,
         forwarded: false,

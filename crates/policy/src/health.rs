@@ -153,7 +153,7 @@ impl Health {
     pub fn state_name(&self) -> &'static str {
         match (self.wanted, self.standing()) {
             (Wanted::Drained, _) => "drained",
-            (Wanted::Down, _) | (_, Standing::Out | Standing::Excluded) => "down",
+            (Wanted::Down, _) | (_, Standing::Ejected | Standing::Out | Standing::Excluded) => "down",
             (_, Standing::Ready) => "ready",
             (_, Standing::Unknown) => "unknown",
         }

@@ -6,6 +6,7 @@
 pub mod access;
 pub mod balance;
 pub mod health;
+pub mod outlier;
 pub mod plan;
 pub mod retry;
 pub mod rewrite;

@@ -4,6 +4,7 @@
 //! nothing was noted.
 
 mod action;
+mod eject;
 mod fields;
 mod health;
 mod listener;

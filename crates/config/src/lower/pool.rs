@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use policy::plan::{Address, Backend, PolicyKind, Pool, ProxyVersion, Wanted};
 
-use super::health;
+use super::{eject, health};
 use crate::context::Context;
 use crate::diagnostic::{Problem, code};
 use crate::files::At;
@@ -50,6 +50,7 @@ fn one(context: &mut Context<'_>, member: &Member, table: &Table, backends: Vec<
         policy: policy(table.words("policy")?.text),
         backends,
         health: health::of(context, table)?,
+        eject: eject::of(context, table)?,
         host,
         send_proxy,
         forwarded: table.flag("forwarded")?,

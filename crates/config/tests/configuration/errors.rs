@@ -230,7 +230,6 @@ sticky = "cookie"
 max_requests = 1000
 queue = { size = 1 }
 slow_start = "1s"
-eject = "off"
 [pool.beta]
 policy = "maglev"
 backends = ["a:1"]

@@ -11,6 +11,7 @@ use std::time::Duration;
 use engine::Engine;
 use policy::balance::Standing;
 use policy::health::{Health, ProbeFailure};
+use policy::outlier::Probe;
 use policy::plan::PoolId;
 use policy::rng::Rng;
 use tokio::sync::{Notify, Semaphore, watch};
@@ -20,6 +21,7 @@ use super::once::{Check, Endpoint, Outcome, probe};
 use crate::backends::{Backends, Changed, Seat, Verdict};
 use crate::clock::unix_ms;
 use crate::names::Resolution;
+use crate::passive::Passive;
 
 /// Probes at once, over all posts: the first round starts everything together.
 pub(crate) const PROBES_AT_ONCE: usize = 256;
@@ -36,11 +38,23 @@ pub(crate) struct Desk {
     pub(crate) turns: Semaphore,
     /// When a probe that could not be tried was last told of, Unix milliseconds.
     pub(crate) untried_told_ms: AtomicU64,
+    pub(crate) passive: Passive,
 }
 
 impl Desk {
     pub(crate) fn judge(&self, seat: Seat, verdict: &Verdict) {
-        if self.backends.judge(seat, verdict) == Changed::Yes {
+        let changed = self.backends.judge(seat, verdict);
+        self.tell(seat, changed);
+    }
+
+    /// Draws the conclusion from new evidence.
+    pub(crate) fn settle(&self, seat: Seat) {
+        let changed = self.backends.conclude(seat);
+        self.tell(seat, changed);
+    }
+
+    fn tell(&self, seat: Seat, changed: Changed) {
+        if changed == Changed::Yes {
             let engine = self.engine.lock().unwrap_or_else(PoisonError::into_inner);
             if let Some(engine) = engine.as_ref() {
                 engine.backend_changed(seat.pool, seat.backend);
@@ -175,6 +189,11 @@ impl Post {
                 (Some(_), Outcome::Passed) => watched.passed(now_ms),
                 (Some(_), Outcome::Failed(failure)) => watched.failed(now_ms, failure.clone()),
             };
+            match (&self.check, outcome) {
+                (Some(_), Outcome::Passed) => desk.probed(watched.seat, Probe::Passed, verdict.standing),
+                (Some(_), Outcome::Failed(_)) => desk.probed(watched.seat, Probe::Failed, verdict.standing),
+                _ => desk.stands(watched.seat, verdict.standing),
+            }
             desk.judge(watched.seat, &verdict);
         }
     }

@@ -43,6 +43,7 @@ pub(crate) fn pool(name: &str, backends: u16) -> Pool {
         policy: PolicyKind::RoundRobin,
         backends: (0..backends).map(backend).collect(),
         health: None,
+        eject: None,
         host: None,
         send_proxy: None,
         forwarded: false,

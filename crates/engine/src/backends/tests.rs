@@ -22,7 +22,7 @@ fn worker(plan: Plan) -> Rc<Worker> {
 }
 
 fn attempt(worker: &Rc<Worker>) -> Attempt {
-    Attempt::begin(worker, POOL, &Wish { client: CLIENT, tried: &[] }).expect("a backend")
+    Attempt::begin(worker, POOL, &Wish { client: CLIENT, tried: &[], risk: Risk::No }).expect("a backend")
 }
 
 fn active(worker: &Worker) -> Vec<u32> {
@@ -205,6 +205,8 @@ fn a_pick_knows_of_a_standing_as_soon_as_it_is_told() {
     let worker = worker(testing::plan(&[address(1), address(2)]));
     worker.shared.pools[0].set_standing(0, Standing::Out);
     assert!((0..6).all(|_| attempt(&worker).backend == 1));
+    worker.shared.pools[0].set_standing(1, Standing::Ejected);
+    assert!((0..6).all(|_| attempt(&worker).backend == 1), "ejected goes before down");
     worker.shared.pools[0].set_standing(1, Standing::Out);
     let mut picked: Vec<_> = (0..6).map(|_| attempt(&worker).backend).collect();
     picked.sort_unstable();
@@ -212,7 +214,7 @@ fn a_pick_knows_of_a_standing_as_soon_as_it_is_told() {
     assert_eq!(picked, [0, 1], "when all are out, all are asked");
     worker.shared.pools[0].set_standing(0, Standing::Excluded);
     worker.shared.pools[0].set_standing(1, Standing::Excluded);
-    assert!(Attempt::begin(&worker, POOL, &Wish { client: CLIENT, tried: &[] }).is_none());
+    assert!(Attempt::begin(&worker, POOL, &Wish { client: CLIENT, tried: &[], risk: Risk::No }).is_none());
     assert_eq!(active(&worker), [0, 0], "a pick that finds none leaves nothing behind");
 }
 
@@ -272,4 +274,50 @@ fn a_name_that_moves_is_followed_at_the_next_pick() {
         worker.shared.pools[0].set_resolved(0, None);
         assert!(matches!(attempt(&worker).connect().await, Err(ConnectError::Unresolved)));
     });
+}
+
+fn picked(worker: &Rc<Worker>, risk: Risk) -> (usize, bool) {
+    let attempt = Attempt::begin(worker, POOL, &Wish { client: CLIENT, tried: &[], risk }).expect("a backend");
+    (attempt.backend, attempt.trial.is_some())
+}
+
+#[test]
+fn a_backend_that_cannot_be_connected_to_is_left_alone_until_others_fail_too() {
+    let worker = worker(testing::plan(&[address(1), address(2)]));
+    worker.pool(POOL).skip(0);
+    assert!((0..6).all(|_| attempt(&worker).backend == 1));
+    // News of others is no news of it.
+    worker.shared.pools[0].set_standing(1, Standing::Ready);
+    assert!((0..6).all(|_| attempt(&worker).backend == 1));
+    worker.pool(POOL).skip(1);
+    let mut seen: Vec<_> = (0..6).map(|_| attempt(&worker).backend).collect();
+    seen.sort_unstable();
+    seen.dedup();
+    assert_eq!(seen, [0, 1]);
+    for backend in &worker.pool(POOL).backends {
+        backend.skipped.set(Some(Instant::now()));
+    }
+    drop(attempt(&worker));
+    assert!(!worker.pool(POOL).skips.get(), "its time is over");
+}
+
+#[test]
+fn one_exchange_at_a_time_tries_an_ejected_backend() {
+    let (worker, mut reports) = testing::worker(testing::plan(&[address(1), address(2)]));
+    let shared = &worker.shared.pools[0];
+    shared.set_standing(0, Standing::Ejected);
+    shared.set_standing(1, Standing::Ready);
+    assert_eq!(picked(&worker, Risk::Repeatable), (1, false), "nothing is offered yet");
+    shared.offer_trial(0, policy::outlier::Offer::Repeatable);
+    assert_eq!(picked(&worker, Risk::Once), (1, false));
+    let mut first =
+        Attempt::begin(&worker, POOL, &Wish { client: CLIENT, tried: &[], risk: Risk::Repeatable }).unwrap();
+    assert_eq!(first.backend, 0);
+    assert_eq!(picked(&worker, Risk::Repeatable), (1, false), "it is under way");
+    drop(first.trial.take());
+    assert_eq!(picked(&worker, Risk::Repeatable), (0, true), "it brought no evidence: again");
+    let mut last = Attempt::begin(&worker, POOL, &Wish { client: CLIENT, tried: &[], risk: Risk::Repeatable }).unwrap();
+    last.trial.take().unwrap().end(policy::outlier::Trial::Whole);
+    assert_eq!(picked(&worker, Risk::Repeatable), (1, false), "control has the word");
+    assert!(matches!(reports.try_recv(), Ok(crate::Report::Trial { backend: 0, .. })));
 }

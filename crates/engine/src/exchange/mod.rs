@@ -5,6 +5,7 @@
 
 mod answer;
 mod attempt;
+mod blame;
 mod facts;
 mod feed;
 mod forward;

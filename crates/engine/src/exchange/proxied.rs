@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use policy::balance::Standing;
 use policy::plan::{HeaderRules, Target};
 use policy::retry::{self, Attempted, Failure, Verdict};
-use wire::head::{Answer, Method};
+use wire::head::{Answer, Framing, Method};
 
 use super::attempt::Failed;
 use super::facts::Facts;
@@ -17,6 +17,7 @@ use crate::backends::{Attempt, Wish};
 use crate::cause::Cause;
 use crate::counters::BackendCounters;
 use crate::h1::BackendLink;
+use crate::passive::{Risk, Trial};
 use crate::seam::Downstream;
 use crate::worker::Worker;
 
@@ -36,6 +37,8 @@ pub(super) struct Proxied<'a, D> {
     pub(super) method: Method,
     /// When the whole exchange must be over.
     pub(super) until: Option<Instant>,
+    /// The running attempt tries an ejected backend.
+    pub(super) trial: Option<Trial>,
 }
 
 /// The backend's side of the attempt under way.
@@ -67,12 +70,14 @@ pub(super) async fn proxy<D: Downstream>(
         answer: worker.answers.take(),
         method,
         until,
+        trial: None,
     };
     // The upstream stays in this place: futures that hand it about would copy it.
     let mut place = None;
     let mut outcome = proxied.attempts(&mut place).await;
     if let (Ok(()), Some(up)) = (outcome, &mut place) {
         outcome = proxied.forward(up).await;
+        proxied.judge_end(outcome);
     }
     proxied.end(place, outcome);
     outcome
@@ -86,6 +91,11 @@ impl<'a, D: Downstream> Proxied<'a, D> {
             let attempt = self.pick()?;
             let tried = self.attempt(attempt, place).await;
             let reused = place.as_ref().is_some_and(|up| up.reused);
+            match &tried {
+                Ok(()) => self.judge_head(),
+                Err(Failed::Attempt(failure, cause)) => self.judge_failure(*failure, *cause, reused),
+                Err(Failed::Exchange(_)) => {}
+            }
             match tried {
                 Ok(()) if !self.wants_another_status() => return Ok(()),
                 Ok(()) if !self.decide(Failure::Status(self.answer.status), reused) => return Ok(()),
@@ -104,18 +114,30 @@ impl<'a, D: Downstream> Proxied<'a, D> {
     }
 
     fn pick(&mut self) -> Result<Attempt, Cause> {
+        let risk = self.risk();
         let facts = &mut *self.facts;
-        let wish = Wish { client: facts.client, tried: facts.tried.list() };
-        let attempt = Attempt::begin(self.worker, self.target.pool, &wish).ok_or(Cause::NoBackend)?;
+        let wish = Wish { client: facts.client, tried: facts.tried.list(), risk };
+        let mut attempt = Attempt::begin(self.worker, self.target.pool, &wish).ok_or(Cause::NoBackend)?;
         facts.times.attempted = Some(if facts.attempts == 0 { facts.times.started } else { Instant::now() });
         (facts.times.connected, facts.times.first_byte) = (None, None);
         facts.attempts += 1;
+        self.trial = attempt.trial.take();
         facts.backend = Some(attempt.backend);
         facts.tried.push(attempt.backend);
         if facts.attempts > 1 {
             attempt.counters().retries.add(1);
         }
         Ok(attempt)
+    }
+
+    /// What a trial by this exchange would risk. Only the first attempt is one, so that a failure leaves others.
+    fn risk(&self) -> Risk {
+        let is_bodiless = matches!(self.down.head().0.framing, Framing::None | Framing::Length(0));
+        match self.facts.attempts {
+            0 if self.method.is_idempotent() && is_bodiless => Risk::Repeatable,
+            0 => Risk::Once,
+            _ => Risk::No,
+        }
     }
 
     /// Whether the answer's status is one to try again elsewhere; a pool without another backend would give it once more.

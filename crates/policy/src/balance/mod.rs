@@ -32,7 +32,7 @@ use crate::plan::{Backend, PolicyKind};
 use crate::rng::Rng;
 
 /// How eligible a backend is now. The order of choice is `Ready` of the lowest tier that has one, then `Unknown`; when
-/// neither exists, all that are `Out` through no wish of the operator (panic); never those that are `Excluded`.
+/// neither exists (panic), those that are `Ejected`, then those that are `Out`; never those that are `Excluded`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Standing {
     /// Takes work.
@@ -40,7 +40,9 @@ pub enum Standing {
     /// No verdict yet.
     #[default]
     Unknown,
-    /// Out by evidence (down by probes, ejected).
+    /// Out by passive evidence.
+    Ejected,
+    /// Out by probes.
     Out,
     /// Out by the operator (draining, drained, down by hand).
     Excluded,

@@ -41,6 +41,7 @@ pub(super) fn position(members: &[Member], backend: u16) -> Option<usize> {
 enum Rank {
     Ready(u8),
     Unknown(u8),
+    Ejected,
     Out,
 }
 
@@ -61,6 +62,7 @@ impl Slot {
         match self.standing {
             Standing::Ready => Some(Rank::Ready(self.tier)),
             Standing::Unknown => Some(Rank::Unknown(self.tier)),
+            Standing::Ejected => Some(Rank::Ejected),
             Standing::Out => Some(Rank::Out),
             Standing::Excluded => None,
         }
@@ -136,10 +138,13 @@ impl<P: Choose> Tiers<P> {
         self.levels.iter().position(|level| level.rank == rank)
     }
 
-    /// The first level with an untried backend. Levels that are out count only when there is no other.
+    /// The first level with an untried backend. Levels that are ejected or out count only when there is no other.
     fn untried_level(&self, tried: &[u16]) -> Option<usize> {
-        let hopeful = self.levels.iter().take_while(|level| level.rank != Rank::Out).count();
-        self.levels.iter().take(hopeful.max(1)).position(|level| level.has_untried(tried))
+        let hopeful = match self.levels.iter().take_while(|level| level.rank < Rank::Ejected).count() {
+            0 => self.levels.len(),
+            hopeful => hopeful,
+        };
+        self.levels.iter().take(hopeful).position(|level| level.has_untried(tried))
     }
 
     fn load_changed(&mut self, index: usize, loads: &dyn Loads) {

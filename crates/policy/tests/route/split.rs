@@ -39,6 +39,7 @@ fn pool(name: &str) -> Pool {
         policy: PolicyKind::RoundRobin,
         backends: vec![backend],
         health: None,
+        eject: None,
         host: None,
         send_proxy: None,
         forwarded: false,

@@ -8,10 +8,11 @@ const SEAT: Seat = Seat { pool: PoolId(0), backend: 0 };
 fn desk(plan: Plan) -> Arc<Desk> {
     let plan = Arc::new(plan);
     let shared = engine::Shared::new(&plan, 1);
+    let passive = Passive::new(&plan, crate::clock::Clock::start());
     let backends = Arc::new(Backends::new(plan, Arc::clone(&shared)));
     backends.expect_first_looks(1);
     let untried_told_ms = AtomicU64::new(0);
-    Arc::new(Desk { backends, engine: Arc::default(), shared, turns: Semaphore::new(1), untried_told_ms })
+    Arc::new(Desk { backends, engine: Arc::default(), shared, turns: Semaphore::new(1), untried_told_ms, passive })
 }
 
 /// One backend with a name, and the post that watches it.
