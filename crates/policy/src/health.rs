@@ -23,6 +23,8 @@ pub enum ProbeFailure {
     Status(u16),
     /// Bytes that are not HTTP, or an early end.
     Malformed(String),
+    /// A reply without what must be in it.
+    Unexpected(String),
 }
 
 impl std::fmt::Display for ProbeFailure {
@@ -33,6 +35,7 @@ impl std::fmt::Display for ProbeFailure {
             Self::Timeout => write!(f, "no answer in time"),
             Self::Status(code) => write!(f, "status {code}"),
             Self::Malformed(why) => write!(f, "bad answer: {why}"),
+            Self::Unexpected(what) => write!(f, "{what}"),
         }
     }
 }
@@ -51,8 +54,11 @@ pub struct Health {
 #[derive(Clone, Debug)]
 struct Terms {
     interval: Duration,
+    interval_in_doubt: Duration,
     fall: u32,
     rise: u32,
+    /// Failures up to here say nothing, Unix milliseconds.
+    started_up_ms: u64,
 }
 
 /// What the probes say.
@@ -61,24 +67,36 @@ struct Terms {
 ///             first pass ┌───────┐ fall failures in a row
 ///           ┌───────────►│ Ready ├─────────┐
 ///      ┌────┴────┐       └───▲───┘         │
-///      │ Unknown │           │             │      Unchecked: without a check, for ever
-///      └────┬────┘           │         ┌───▼──┐
-///           └────────────────┼────────►│ Down │
-///             first failure  └─────────┤      │
-///                 rise passes in a row └──────┘
+///  ┌───┤ Unknown │           │             │      Unchecked: without a check, for ever
+///  │   └─▲──┬────┘           │         ┌───▼──┐
+///  └─────┘  └────────────────┼────────►│ Down │
+///  failure    first failure  └─────────┤      │
+///  within     after `start_up`         └──────┘
+///  `start_up`     rise passes in a row
 /// ```
 ///
 /// The first verdict needs one result: a backend that starts with the process should not wait for `rise` probes, and one
-/// that is dead should not get work for `fall` of them.
+/// that is dead should not get work for `fall` of them. `start_up` is for backends that take their time to start: they
+/// are not yet dead.
 #[derive(Clone, Debug)]
 enum Evidence {
     Unchecked,
-    Unknown,
-    Ready { passes: u32, doubt: Option<Doubt> },
-    Down { failures: u32, cause: ProbeFailure, passes: u32 },
+    /// With what failed while it starts.
+    Unknown {
+        failed: Option<Doubt>,
+    },
+    Ready {
+        passes: u32,
+        doubt: Option<Doubt>,
+    },
+    Down {
+        failures: u32,
+        cause: ProbeFailure,
+        passes: u32,
+    },
 }
 
-/// Failures in a row of a backend that is still ready; at least one.
+/// Failures in a row of a backend that is not down; at least one.
 #[derive(Clone, Debug)]
 struct Doubt {
     failures: u32,
@@ -86,15 +104,11 @@ struct Doubt {
 }
 
 impl Health {
-    /// A backend without a verdict yet; without a check it is ready.
+    /// A backend without a verdict yet, from `now_ms` on; without a check it is ready.
     #[must_use]
-    pub fn new(check: Option<&HealthCheck>, wanted: Wanted) -> Self {
-        let evidence = if check.is_some() { Evidence::Unknown } else { Evidence::Unchecked };
-        let terms = match check {
-            Some(check) => Terms { interval: check.interval, fall: check.fall.max(1), rise: check.rise.max(1) },
-            None => Terms { interval: Duration::MAX, fall: 1, rise: 1 },
-        };
-        Self { evidence, wanted, since_ms: None, terms }
+    pub fn new(check: Option<&HealthCheck>, wanted: Wanted, now_ms: u64) -> Self {
+        let evidence = if check.is_some() { Evidence::Unknown { failed: None } } else { Evidence::Unchecked };
+        Self { evidence, wanted, since_ms: None, terms: Terms::new(check, now_ms) }
     }
 
     /// A probe passed. Returns whether the standing changed.
@@ -102,7 +116,7 @@ impl Health {
         let rise = self.terms.rise;
         self.change(now_ms, |evidence| match evidence {
             Evidence::Unchecked => Evidence::Unchecked,
-            Evidence::Unknown => Evidence::Ready { passes: 1, doubt: None },
+            Evidence::Unknown { .. } => Evidence::Ready { passes: 1, doubt: None },
             Evidence::Ready { passes, .. } => Evidence::Ready { passes, doubt: None },
             Evidence::Down { passes, .. } if passes + 1 >= rise => Evidence::Ready { passes: passes + 1, doubt: None },
             Evidence::Down { failures, cause, passes } => Evidence::Down { failures, cause, passes: passes + 1 },
@@ -111,12 +125,18 @@ impl Health {
 
     /// A probe failed. Returns whether the standing changed.
     pub fn probe_failed(&mut self, now_ms: u64, cause: ProbeFailure) -> bool {
-        let fall = self.terms.fall;
+        let (fall, starts) = (self.terms.fall, now_ms < self.terms.started_up_ms);
         self.change(now_ms, |evidence| match evidence {
             Evidence::Unchecked => Evidence::Unchecked,
-            Evidence::Unknown => Evidence::Down { failures: 1, cause, passes: 0 },
+            Evidence::Unknown { failed } => {
+                let failures = after(failed.as_ref());
+                match starts {
+                    true => Evidence::Unknown { failed: Some(Doubt { failures, cause }) },
+                    false => Evidence::Down { failures, cause, passes: 0 },
+                }
+            }
             Evidence::Ready { passes, doubt } => {
-                let failures = doubt.map_or(0, |doubt| doubt.failures) + 1;
+                let failures = after(doubt.as_ref());
                 if failures >= fall {
                     Evidence::Down { failures, cause, passes: 0 }
                 } else {
@@ -143,7 +163,7 @@ impl Health {
         match (self.wanted, &self.evidence) {
             (Wanted::Drained | Wanted::Down, _) => Standing::Excluded,
             (Wanted::Ready, Evidence::Unchecked | Evidence::Ready { .. }) => Standing::Ready,
-            (Wanted::Ready, Evidence::Unknown) => Standing::Unknown,
+            (Wanted::Ready, Evidence::Unknown { .. }) => Standing::Unknown,
             (Wanted::Ready, Evidence::Down { .. }) => Standing::Out,
         }
     }
@@ -175,21 +195,22 @@ impl Health {
         self.since_ms
     }
 
-    /// How long to wait for the next probe: the interval, or a third of it while a verdict is in doubt, give or take a
+    /// How long to wait for the next probe: the interval, or the shorter one while a verdict is in doubt, give or take a
     /// tenth, so that probes do not come in step. [`Duration::MAX`] without a check: never.
     #[must_use]
     pub fn next_interval(&self, rng: &mut Rng) -> Duration {
         if matches!(self.evidence, Evidence::Unchecked) {
             return Duration::MAX;
         }
-        let base = if self.evidence.is_in_doubt() { self.terms.interval / 3 } else { self.terms.interval };
+        let terms = &self.terms;
+        let base = if self.evidence.is_in_doubt() { terms.interval_in_doubt } else { terms.interval };
         let micros = u64::try_from(base.as_micros()).unwrap_or(u64::MAX);
         Duration::from_micros(micros - micros / 10 + rng.below(micros / 5 + 1))
     }
 
     fn change(&mut self, now_ms: u64, next: impl FnOnce(Evidence) -> Evidence) -> bool {
         let old = self.standing();
-        self.evidence = next(std::mem::replace(&mut self.evidence, Evidence::Unknown));
+        self.evidence = next(std::mem::replace(&mut self.evidence, Evidence::Unchecked));
         self.note(now_ms, old)
     }
 
@@ -202,12 +223,42 @@ impl Health {
     }
 }
 
+impl Terms {
+    fn new(check: Option<&HealthCheck>, now_ms: u64) -> Self {
+        match check {
+            Some(check) => Self {
+                interval: check.interval,
+                interval_in_doubt: check.interval_in_doubt,
+                fall: check.fall.max(1),
+                rise: check.rise.max(1),
+                started_up_ms: now_ms.saturating_add(millis(check.start_up)),
+            },
+            None => Self {
+                interval: Duration::MAX,
+                interval_in_doubt: Duration::MAX,
+                fall: 1,
+                rise: 1,
+                started_up_ms: now_ms,
+            },
+        }
+    }
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Failures in a row after one more.
+fn after(doubt: Option<&Doubt>) -> u32 {
+    doubt.map_or(0, |doubt| doubt.failures).saturating_add(1)
+}
+
 impl Evidence {
     /// Whether the next result may well bring another verdict.
     fn is_in_doubt(&self) -> bool {
         match self {
             Self::Unchecked => false,
-            Self::Unknown => true,
+            Self::Unknown { .. } => true,
             Self::Ready { doubt, .. } => doubt.is_some(),
             Self::Down { passes, .. } => *passes > 0,
         }
@@ -216,7 +267,10 @@ impl Evidence {
     fn reason(&self, terms: &Terms) -> String {
         match self {
             Self::Unchecked => "no health check".to_owned(),
-            Self::Unknown => "no probe has ended yet".to_owned(),
+            Self::Unknown { failed: None } => "no probe has ended yet".to_owned(),
+            Self::Unknown { failed: Some(Doubt { failures, cause }) } => {
+                format!("may still be starting: {} failed: {cause}", probes(*failures))
+            }
             Self::Ready { passes, doubt: None } => format!("{} passed", probes(*passes)),
             Self::Ready { doubt: Some(Doubt { failures, cause }), .. } => {
                 format!("{failures} of {} failed: {cause}", probes(terms.fall))
@@ -243,11 +297,17 @@ mod tests {
     const INTERVAL: Duration = Duration::from_secs(2);
 
     fn check(fall: u32, rise: u32) -> HealthCheck {
-        HealthCheck { kind: ProbeKind::Alive, interval: INTERVAL, timeout: Duration::from_secs(1), fall, rise }
+        HealthCheck {
+            interval: INTERVAL,
+            interval_in_doubt: INTERVAL / 3,
+            fall,
+            rise,
+            ..HealthCheck::new(ProbeKind::Alive)
+        }
     }
 
     fn health(fall: u32, rise: u32) -> Health {
-        Health::new(Some(&check(fall, rise)), Wanted::Ready)
+        Health::new(Some(&check(fall, rise)), Wanted::Ready, 0)
     }
 
     fn refused() -> ProbeFailure {
@@ -328,11 +388,25 @@ mod tests {
 
     #[test]
     fn without_a_check_a_backend_is_ready_and_stays_so() {
-        let mut health = Health::new(None, Wanted::Ready);
+        let mut health = Health::new(None, Wanted::Ready, 0);
         assert_eq!((health.standing(), health.reason().as_str()), (Ready, "no health check"));
         assert_eq!(dialogue(&mut health, "--+-"), [(Ready, false); 4]);
         assert_eq!(health.next_interval(&mut Rng::new(1)), Duration::MAX);
-        assert_eq!(Health::new(None, Wanted::Drained).standing(), Standing::Excluded);
+        assert_eq!(Health::new(None, Wanted::Drained, 0).standing(), Standing::Excluded);
+    }
+
+    #[test]
+    fn failures_while_it_starts_leave_it_unknown() {
+        let check = HealthCheck { start_up: Duration::from_millis(3500), ..check(3, 2) };
+        let mut slow = Health::new(Some(&check), Wanted::Ready, 0);
+        assert_eq!(dialogue(&mut slow, "---"), [(Standing::Unknown, false); 3]);
+        assert_eq!(slow.reason(), "may still be starting: 3 probes failed: cannot connect: connection refused");
+        let mut dead = slow.clone();
+        assert!(slow.probe_passed(3400) && slow.standing() == Ready);
+        // A verdict once made is not taken back: from now on the usual terms hold, even within the time.
+        assert!(!slow.probe_failed(3450, refused()) && slow.standing() == Ready);
+        assert!(dead.probe_failed(3500, refused()) && dead.standing() == Out);
+        assert_eq!(dead.reason(), "4 probes failed: cannot connect: connection refused");
     }
 
     /// Many intervals: all within a tenth of `base`, on both sides of it.

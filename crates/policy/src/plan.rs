@@ -227,14 +227,23 @@ pub enum PathMatch {
     Regex(Pattern),
 }
 
-/// An anchored regular expression that remembers its source text.
+/// A regular expression that remembers its source text; anchored at both ends unless its user says otherwise.
 #[derive(Clone, Debug)]
 pub struct Pattern {
     /// As written.
     pub source: String,
-    /// Compiled as `^(?:source)$`.
+    /// Compiled, as `^(?:source)$` where it is anchored.
     pub regex: regex::bytes::Regex,
 }
+
+/// Expressions are equal when they were written alike.
+impl PartialEq for Pattern {
+    fn eq(&self, other: &Self) -> bool {
+        self.regex.as_str() == other.regex.as_str()
+    }
+}
+
+impl Eq for Pattern {}
 
 /// A condition on a named value.
 #[derive(Clone, Debug)]
@@ -520,14 +529,38 @@ pub enum Wanted {
 pub struct HealthCheck {
     /// What one probe does.
     pub kind: ProbeKind,
+    /// Where probes go instead of the backend's own port.
+    pub port: Option<u16>,
     /// Between probes.
     pub interval: Duration,
+    /// Between probes while the next one may well change the verdict.
+    pub interval_in_doubt: Duration,
     /// For one probe.
     pub timeout: Duration,
     /// Failures in a row that take a backend out.
     pub fall: u32,
     /// Successes in a row that bring it back.
     pub rise: u32,
+    /// How long after the start failures say nothing; zero if they count at once.
+    pub start_up: Duration,
+}
+
+impl HealthCheck {
+    /// A check with the usual terms, which are those of the table of keys.
+    #[must_use]
+    pub fn new(kind: ProbeKind) -> Self {
+        let interval = Duration::from_secs(2);
+        Self {
+            kind,
+            port: None,
+            interval,
+            interval_in_doubt: interval / 3,
+            timeout: Duration::from_secs(1),
+            fall: 3,
+            rise: 2,
+            start_up: Duration::ZERO,
+        }
+    }
 }
 
 /// What one probe does.
@@ -535,13 +568,88 @@ pub struct HealthCheck {
 pub enum ProbeKind {
     /// Connects.
     Tcp,
+    /// Connects, says something and waits for the reply.
+    Talk(Talk),
     /// `HEAD /`; any well-formed answer below 500, or 501, passes.
     Alive,
-    /// `GET path`; 200 to 399 passes.
-    Http {
-        /// The path with query.
-        path: String,
-    },
+    /// One request.
+    Http(Box<Question>),
+}
+
+/// A dialogue over TCP.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Talk {
+    /// Sent first; may be empty.
+    pub send: Vec<u8>,
+    /// What must come; `None` if it is enough that the bytes can be sent.
+    pub expect: Option<Expected>,
+}
+
+/// What must be in a reply.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Expected {
+    /// These bytes, anywhere.
+    Text(Vec<u8>),
+    /// A match, anywhere unless the expression is anchored.
+    Pattern(Pattern),
+}
+
+impl Expected {
+    /// Whether a reply, or what has come of it so far, has it.
+    #[must_use]
+    pub fn is_in(&self, reply: &[u8]) -> bool {
+        match self {
+            Self::Text(text) => text.is_empty() || reply.windows(text.len()).any(|part| part == text),
+            Self::Pattern(pattern) => pattern.regex.is_match(reply),
+        }
+    }
+}
+
+impl std::fmt::Display for Expected {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Text(text) => write!(f, "`{}`", text.escape_ascii()),
+            Self::Pattern(pattern) => write!(f, "a match of `{}`", pattern.source),
+        }
+    }
+}
+
+/// The request of a probe, and what its answer must be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Question {
+    /// The method.
+    pub method: String,
+    /// The path with query.
+    pub path: String,
+    /// The `Host` field; `None` for the pool's or the backend's.
+    pub host: Option<String>,
+    /// Further fields.
+    pub headers: Vec<(String, String)>,
+    /// Ranges of statuses that pass, both ends included.
+    pub status: Vec<(u16, u16)>,
+    /// What the body must have.
+    pub body: Option<Expected>,
+}
+
+impl Question {
+    /// `GET path`, which passes with 200 to 399.
+    #[must_use]
+    pub fn get(path: &str) -> Self {
+        Self {
+            method: "GET".to_owned(),
+            path: path.to_owned(),
+            host: None,
+            headers: Vec::new(),
+            status: vec![(200, 399)],
+            body: None,
+        }
+    }
+
+    /// Whether a status passes.
+    #[must_use]
+    pub fn accepts(&self, status: u16) -> bool {
+        self.status.iter().any(|(first, last)| (*first..=*last).contains(&status))
+    }
 }
 
 /// An own error page.

@@ -1,8 +1,7 @@
 //! Keys of `[pool.NAME]`, and those that routes share with it.
 
+use super::health::HEALTH;
 use super::{DURATION_OR_OFF, Default, Form, Key, Kind, Off, Section, key, not_yet};
-
-const DURATION: Kind = Kind::Duration { off: Off::Refused, min_ms: 10 };
 
 pub(super) static POOL: Section = Section {
     heading: "[pool.NAME]",
@@ -123,43 +122,6 @@ static BACKEND: Section = Section {
             "\"drained\"",
         ),
         not_yet("max_requests", "Most running requests for this backend.", ""),
-    ],
-};
-
-pub(crate) static HEALTH: Section = Section {
-    heading: "[pool.NAME.health]",
-    about: "The long form of `health`. One of `http`, `alive` and `tcp` says what a probe does; without any it is `alive`.",
-    keys: &[
-        key(
-            "http",
-            Kind::Text(Form::Path),
-            Default::Unset("not this check"),
-            "GET this path (it may have a query); passes with 200 to 399.",
-            "\"/healthz\"",
-        ),
-        key(
-            "alive",
-            Kind::Flag,
-            Default::Unset("true unless another is chosen"),
-            "HEAD /; passes with any well-formed answer below 500, or 501.",
-            "true",
-        ),
-        key("tcp", Kind::Flag, Default::Unset("not this check"), "Connects; a hung process passes.", "true"),
-        key("interval", DURATION, Default::Is("\"2s\""), "Between two probes of a backend.", "\"5s\""),
-        key("timeout", DURATION, Default::Is("\"1s\""), "For one probe.", "\"500ms\""),
-        key(
-            "fall",
-            Kind::Count { min: 1, max: 100 },
-            Default::Is("3"),
-            "Failures in a row that take a backend out.",
-            "2",
-        ),
-        key("rise", Kind::Count { min: 1, max: 100 }, Default::Is("2"), "Successes in a row that bring it back.", "1"),
-        not_yet("grpc", "The gRPC health service.", "the nearest is `tcp = true`"),
-        not_yet("tls", "A TLS handshake.", "the nearest is `tcp = true`"),
-        not_yet("postgres", "A PostgreSQL handshake.", "the nearest is `tcp = true`"),
-        not_yet("mysql", "A MySQL handshake.", "the nearest is `tcp = true`"),
-        not_yet("redis", "A Redis PING.", "the nearest is `tcp = true`"),
     ],
 };
 

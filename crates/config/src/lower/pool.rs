@@ -45,11 +45,15 @@ fn one(context: &mut Context<'_>, member: &Member, table: &Table, backends: Vec<
         "v2" => Some(ProxyVersion::V2),
         _ => None,
     };
+    let health = health::of(context, table)?;
+    if health.as_ref().is_some_and(|check| check.port.is_some()) {
+        health::refuse_sockets(context, table, &backends)?;
+    }
     Some(Pool {
         name: member.name.clone(),
         policy: policy(table.words("policy")?.text),
         backends,
-        health: health::of(context, table)?,
+        health,
         host,
         send_proxy,
         forwarded: table.flag("forwarded")?,

@@ -7,3 +7,4 @@ mod http;
 mod once;
 pub(crate) mod post;
 pub(crate) mod roster;
+mod talk;

@@ -6,19 +6,21 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use policy::health::ProbeFailure;
-use policy::plan::{ProbeKind, ProxyVersion};
+use policy::plan::{ProbeKind, ProxyVersion, Question};
 use rustix::io::Errno;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
 use wire::proxy::{Header, encode_v1, encode_v2};
 
-use super::http;
+use super::{http, talk};
 
 /// What a probe does.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Check {
     pub(crate) kind: ProbeKind,
-    /// For the whole probe, from connect to the head of the answer.
+    /// Instead of the backend's own.
+    pub(crate) port: Option<u16>,
+    /// For the whole probe, from connect to the head of the answer, or to what must be in its body.
     pub(crate) timeout: Duration,
     /// The `Host` field.
     pub(crate) host: String,
@@ -49,7 +51,7 @@ pub(crate) async fn probe(check: &Check, endpoint: &Endpoint) -> Outcome {
 
 async fn run(check: &Check, endpoint: &Endpoint) -> Outcome {
     match endpoint {
-        Endpoint::Tcp(addr) => match TcpStream::connect(addr).await {
+        Endpoint::Tcp(addr) => match TcpStream::connect((addr.ip(), check.port.unwrap_or(addr.port()))).await {
             Ok(stream) => converse(check, stream).await,
             Err(error) => not_connected(&error),
         },
@@ -71,26 +73,32 @@ where
     }
     match &check.kind {
         ProbeKind::Tcp => Outcome::Passed,
-        ProbeKind::Alive => judge(http::ask(stream, http::Question::head(check)).await, is_alive),
-        ProbeKind::Http { path } => judge(http::ask(stream, http::Question::get(check, path)).await, is_success),
+        ProbeKind::Talk(dialogue) => judge(talk::hold(stream, dialogue).await),
+        ProbeKind::Alive => {
+            let question = Question { method: "HEAD".to_owned(), ..Question::get("/") };
+            judge(http::ask(stream, &check.host, &question).await.and_then(|status| passed(status, is_alive(status))))
+        }
+        ProbeKind::Http(question) => {
+            let answer = http::ask(stream, &check.host, question).await;
+            judge(answer.and_then(|status| passed(status, question.accepts(status))))
+        }
     }
 }
 
-fn judge(answer: Result<u16, ProbeFailure>, passes: fn(u16) -> bool) -> Outcome {
-    match answer {
-        Ok(status) if passes(status) => Outcome::Passed,
-        Ok(status) => Outcome::Failed(ProbeFailure::Status(status)),
+fn judge(result: Result<(), ProbeFailure>) -> Outcome {
+    match result {
+        Ok(()) => Outcome::Passed,
         Err(failure) => Outcome::Failed(failure),
     }
+}
+
+fn passed(status: u16, passes: bool) -> Result<(), ProbeFailure> {
+    if passes { Ok(()) } else { Err(ProbeFailure::Status(status)) }
 }
 
 /// A process that answers at all is alive; 501 is how a server says that it does not know HEAD.
 fn is_alive(status: u16) -> bool {
     status < 500 || status == 501
-}
-
-fn is_success(status: u16) -> bool {
-    (200..400).contains(&status)
 }
 
 /// The header of a connection on nobody's behalf: UNKNOWN in version 1, LOCAL in version 2 (PROXY protocol, sections

@@ -18,7 +18,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use super::once::{Check, Endpoint, Outcome, probe};
 use crate::backends::{Backends, Changed, Seat, Verdict};
-use crate::clock::unix_ms;
+use crate::clock::steady_ms;
 use crate::names::Resolution;
 
 /// Probes at once, over all posts: the first round starts everything together.
@@ -163,7 +163,7 @@ impl Post {
     }
 
     fn learn(&mut self, desk: &Desk, outcome: &Outcome) {
-        let now_ms = unix_ms();
+        let now_ms = steady_ms();
         for watched in &mut self.watched {
             let verdict = match (&self.check, outcome) {
                 (_, Outcome::Untried(why)) => {

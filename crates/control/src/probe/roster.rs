@@ -10,7 +10,7 @@ use tokio::sync::{Notify, watch};
 use super::once::{Check, Endpoint};
 use super::post::{Named, Place, Post, Watched};
 use crate::backends::Seat;
-use crate::clock::dice;
+use crate::clock::{dice, steady_ms};
 use crate::names::{Name, Resolution};
 
 /// Everything to be started for a plan.
@@ -70,7 +70,7 @@ impl Roster {
     }
 
     fn watch(&mut self, pool: &Pool, backend: &Backend, seat: Seat) {
-        let watched = Watched { seat, health: Health::new(pool.health.as_ref(), backend.state) };
+        let watched = Watched { seat, health: Health::new(pool.health.as_ref(), backend.state, steady_ms()) };
         let post = self.post_of(pool, &backend.address);
         self.bells.0.insert(seat, Arc::clone(&self.posts[post].bell));
         self.posts[post].watched.push(watched);
@@ -110,7 +110,11 @@ impl Roster {
 
 impl Terms {
     fn of(pool: &Pool) -> Self {
-        let asks = pool.health.as_ref().is_some_and(|check| check.kind != ProbeKind::Tcp);
+        let asks = pool.health.as_ref().is_some_and(|check| match &check.kind {
+            ProbeKind::Tcp | ProbeKind::Talk(_) => false,
+            ProbeKind::Alive => true,
+            ProbeKind::Http(question) => question.host.is_none(),
+        });
         Self {
             check: pool.health.clone(),
             host: pool.host.clone().filter(|_| asks),
@@ -120,11 +124,25 @@ impl Terms {
 }
 
 fn check_of(pool: &Pool, check: &HealthCheck, address: &Address) -> Check {
+    let of_check = match &check.kind {
+        ProbeKind::Http(question) => question.host.clone(),
+        ProbeKind::Tcp | ProbeKind::Talk(_) | ProbeKind::Alive => None,
+    };
     Check {
         kind: check.kind.clone(),
+        port: check.port,
         timeout: check.timeout,
-        host: pool.host.clone().unwrap_or_else(|| host_of(address)),
+        host: of_check.or_else(|| pool.host.clone()).unwrap_or_else(|| host_of(&asked(address, check.port))),
         send_proxy: pool.send_proxy,
+    }
+}
+
+/// Where the probe goes.
+fn asked(address: &Address, port: Option<u16>) -> Address {
+    match (address, port) {
+        (Address::Ip(addr), Some(port)) => Address::Ip((addr.ip(), port).into()),
+        (Address::Name(host, _), Some(port)) => Address::Name(host.clone(), port),
+        _ => address.clone(),
     }
 }
 
@@ -143,6 +161,10 @@ fn host_of(address: &Address) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use policy::plan::Question;
+
     use super::*;
     use crate::samples::{check, plan, pool};
 
@@ -178,6 +200,41 @@ mod tests {
         (a.health, b.health) = (Some(check(ProbeKind::Tcp)), Some(check(ProbeKind::Tcp)));
         b.host = Some("shop.example".to_owned());
         assert_eq!(Roster::new(&plan(vec![a, b])).posts.len(), 1);
+    }
+
+    #[test]
+    fn each_difference_of_terms_is_a_post_of_its_own() {
+        let question = |path: &str| ProbeKind::Http(Box::new(Question::get(path)));
+        let with = |change: fn(&mut HealthCheck)| {
+            let mut check = check(ProbeKind::Http(Box::new(Question::get("/"))));
+            change(&mut check);
+            check
+        };
+        let checks = [
+            with(|_| {}),
+            with(|_| {}),
+            check(question("/deep")),
+            with(|check| check.port = Some(81)),
+            with(|check| check.fall = 9),
+            with(|check| check.start_up = Duration::from_secs(1)),
+        ];
+        let pools = checks.into_iter().map(|check| Pool { health: Some(check), ..pool("a", 1) });
+        let roster = Roster::new(&plan(pools.collect()));
+        let sizes: Vec<usize> = roster.posts.iter().map(|post| post.watched.len()).collect();
+        assert_eq!(sizes, [2, 1, 1, 1, 1]);
+        assert_eq!(roster.posts[2].check.as_ref().unwrap().host, "127.0.0.1:81");
+    }
+
+    #[test]
+    fn host_of_the_check_is_stronger_than_the_pools() {
+        let (mut a, mut b) = (pool("a", 1), pool("b", 1));
+        let question = Question { host: Some("probe.example".to_owned()), ..Question::get("/") };
+        a.health = Some(check(ProbeKind::Http(Box::new(question))));
+        b.health.clone_from(&a.health);
+        b.host = Some("shop.example".to_owned());
+        let roster = Roster::new(&plan(vec![a, b]));
+        assert_eq!(roster.posts.len(), 1);
+        assert_eq!(roster.posts[0].check.as_ref().unwrap().host, "probe.example");
     }
 
     #[test]
