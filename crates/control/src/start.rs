@@ -19,7 +19,7 @@ use crate::clock::{Clock, dice};
 use crate::descriptors;
 use crate::failures::Ring;
 use crate::names::{LOOKUPS_AT_ONCE, follow};
-use crate::probe::post::{Desk, PROBES_AT_ONCE, unchecked};
+use crate::probe::post::{Desk, PROBES_AT_ONCE, announce_weights, unchecked};
 use crate::probe::roster::Roster;
 use crate::reports::{Clerk, QUEUE};
 use crate::status::{Handle, ProcessRecord};
@@ -129,6 +129,7 @@ impl Plane {
             for (n, (name, answers)) in roster.names.into_iter().enumerate() {
                 tokio::spawn(follow(name, answers, Arc::clone(&lookups), dice(n)));
             }
+            tokio::spawn(announce_weights(Arc::clone(desk)));
             for post in roster.posts {
                 tokio::spawn(post.keep(Arc::clone(desk)));
             }

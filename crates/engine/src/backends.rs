@@ -1,7 +1,7 @@
 //! The pools of one worker: picking a backend, its idle connections, and opening new ones.
 //!
-//! Owns what a worker knows of backends for itself (its balancer, idle connections, retry budget). Standings and
-//! addresses come from [`crate::Shared`] and are read anew whenever a pool's epoch has moved.
+//! Owns what a worker knows of backends for itself (its balancer, idle connections, retry budget). Standings, weights
+//! and addresses come from [`crate::Shared`] and are read anew whenever a pool's epoch has moved.
 
 use std::cell::{Cell, RefCell};
 use std::io;
@@ -18,7 +18,7 @@ use policy::rng::Rng;
 use tokio::net::{TcpStream, UnixStream};
 
 use crate::counters::BackendCounters;
-use crate::shared::{BackendShared, PoolShared, Shared};
+use crate::shared::{BackendShared, PoolShared, Shared, WHOLE_WEIGHT};
 use crate::stream::Stream;
 use crate::worker::Worker;
 
@@ -34,6 +34,7 @@ struct WorkerBackend {
     /// Number of the backend in the whole plan, for [`crate::timers`].
     number: u32,
     standing: Cell<Standing>,
+    permille: Cell<u16>,
     address: Cell<Option<SocketAddr>>,
     idle: RefCell<Vec<Idle>>,
 }
@@ -54,6 +55,7 @@ impl WorkerPool {
                 WorkerBackend {
                     number: number - 1,
                     standing: Cell::default(),
+                    permille: Cell::new(WHOLE_WEIGHT),
                     address: Cell::default(),
                     idle: RefCell::default(),
                 }
@@ -68,7 +70,7 @@ impl WorkerPool {
         pools
     }
 
-    /// Reads standings and addresses anew if any has changed.
+    /// Reads standings, weights and addresses anew if any has changed.
     fn refresh(&self, shared: &PoolShared) {
         let epoch = shared.epoch.load(Ordering::Acquire);
         if self.epoch.replace(epoch) == epoch {
@@ -76,6 +78,10 @@ impl WorkerPool {
         }
         for (index, (backend, shared)) in self.backends.iter().zip(&shared.backends).enumerate() {
             backend.address.set(shared.resolved());
+            let permille = shared.permille();
+            if backend.permille.replace(permille) != permille {
+                self.balancer.borrow_mut().weight_changed(index, permille);
+            }
             let standing = shared.standing();
             if backend.standing.replace(standing) != standing {
                 self.balancer.borrow_mut().backend_changed(index, standing);

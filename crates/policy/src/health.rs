@@ -40,6 +40,48 @@ impl std::fmt::Display for ProbeFailure {
     }
 }
 
+/// How much of its weight a backend gets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Share {
+    /// All of it.
+    #[default]
+    Full,
+    /// So many thousandths, as it returned a short while ago.
+    SlowStart(u16),
+}
+
+impl Share {
+    /// In thousandths.
+    #[must_use]
+    pub fn permille(self) -> u16 {
+        match self {
+            Self::Full => 1000,
+            Self::SlowStart(permille) => permille,
+        }
+    }
+}
+
+/// Where a slow start begins, in thousandths.
+const SLOW_START_FROM: u16 = 50;
+
+/// The time of a slow start.
+#[derive(Clone, Debug, Default)]
+struct Ramp {
+    /// Zero: there is none.
+    over_ms: u64,
+    since_ms: Option<u64>,
+}
+
+impl Ramp {
+    /// Thousandths at a time, in a line from [`SLOW_START_FROM`] to the whole; `None` once there.
+    fn permille(&self, now_ms: u64) -> Option<u16> {
+        let passed = now_ms.saturating_sub(self.since_ms?);
+        let grown = (passed < self.over_ms)
+            .then(|| u128::from(passed) * u128::from(1000 - SLOW_START_FROM) / u128::from(self.over_ms))?;
+        Some(SLOW_START_FROM + u16::try_from(grown).unwrap_or(0))
+    }
+}
+
 /// One backend: what its probes say, and what the operator wants of it.
 #[derive(Clone, Debug)]
 pub struct Health {
@@ -47,6 +89,7 @@ pub struct Health {
     wanted: Wanted,
     /// Unix milliseconds of the last change of standing.
     since_ms: Option<u64>,
+    ramp: Ramp,
     terms: Terms,
 }
 
@@ -108,7 +151,13 @@ impl Health {
     #[must_use]
     pub fn new(check: Option<&HealthCheck>, wanted: Wanted, now_ms: u64) -> Self {
         let evidence = if check.is_some() { Evidence::Unknown { failed: None } } else { Evidence::Unchecked };
-        Self { evidence, wanted, since_ms: None, terms: Terms::new(check, now_ms) }
+        Self { evidence, wanted, since_ms: None, ramp: Ramp::default(), terms: Terms::new(check, now_ms) }
+    }
+
+    /// With a ramp after each return; see [`Share::SlowStart`].
+    #[must_use]
+    pub fn with_slow_start(self, over: Option<Duration>) -> Self {
+        Self { ramp: Ramp { over_ms: over.map_or(0, millis), since_ms: None }, ..self }
     }
 
     /// A probe passed. Returns whether the standing changed.
@@ -168,18 +217,13 @@ impl Health {
         }
     }
 
-    /// The backend's state in the words of the lexicon; whether a drained one still works is not known here.
+    /// How much of its weight it gets.
     #[must_use]
-    pub fn state_name(&self) -> &'static str {
-        match (self.wanted, self.standing()) {
-            (Wanted::Drained, _) => "drained",
-            (Wanted::Down, _) | (_, Standing::Out | Standing::Excluded) => "down",
-            (_, Standing::Ready) => "ready",
-            (_, Standing::Unknown) => "unknown",
-        }
+    pub fn share(&self, now_ms: u64) -> Share {
+        self.ramp.permille(now_ms).map_or(Share::Full, Share::SlowStart)
     }
 
-    /// Why, for people.
+    /// Why it stands as it does, for people.
     #[must_use]
     pub fn reason(&self) -> String {
         match self.wanted {
@@ -215,11 +259,15 @@ impl Health {
     }
 
     fn note(&mut self, now_ms: u64, old: Standing) -> bool {
-        let changed = self.standing() != old;
-        if changed {
-            self.since_ms = Some(now_ms);
+        let new = self.standing();
+        if new == old {
+            return false;
         }
-        changed
+        self.since_ms = Some(now_ms);
+        // Only what was out returns: what begins with the process begins with all others.
+        let returns = new == Standing::Ready && matches!(old, Standing::Out | Standing::Excluded);
+        self.ramp.since_ms = returns.then_some(now_ms);
+        true
     }
 }
 
@@ -329,14 +377,14 @@ mod tests {
     #[test]
     fn the_first_result_is_a_verdict() {
         let mut good = health(3, 2);
-        assert_eq!((good.standing(), good.state_name(), good.since()), (Standing::Unknown, "unknown", None));
+        assert_eq!((good.standing(), good.since()), (Standing::Unknown, None));
         assert_eq!(good.reason(), "no probe has ended yet");
         assert_eq!(dialogue(&mut good, "+"), [(Ready, true)]);
-        assert_eq!((good.reason().as_str(), good.state_name()), ("1 probe passed", "ready"));
+        assert_eq!((good.reason().as_str(), good.share(1000)), ("1 probe passed", Share::Full));
         let mut bad = health(3, 2);
         assert_eq!(dialogue(&mut bad, "-"), [(Out, true)]);
         assert_eq!(bad.reason(), "1 probe failed: cannot connect: connection refused");
-        assert_eq!((bad.state_name(), bad.since()), ("down", Some(1000)));
+        assert_eq!(bad.since(), Some(1000));
     }
 
     #[test]
@@ -375,12 +423,12 @@ mod tests {
         let mut health = health(3, 2);
         dialogue(&mut health, "+");
         assert!(health.wanted_changed(2000, Wanted::Drained));
-        assert_eq!((health.standing(), health.state_name()), (Standing::Excluded, "drained"));
+        assert_eq!(health.standing(), Standing::Excluded);
         assert_eq!((health.reason().as_str(), health.since()), ("drained by the operator", Some(2000)));
         let seen = dialogue(&mut health, "---");
         assert!(seen.iter().all(|seen| *seen == (Standing::Excluded, false)), "{seen:?}");
         assert!(!health.wanted_changed(3000, Wanted::Down));
-        assert_eq!((health.state_name(), health.reason().as_str()), ("down", "taken down by the operator"));
+        assert_eq!(health.reason(), "taken down by the operator");
         assert_eq!(health.since(), Some(2000));
         assert!(health.wanted_changed(4000, Wanted::Ready));
         assert_eq!((health.standing(), health.since()), (Out, Some(4000)));
@@ -407,6 +455,28 @@ mod tests {
         assert!(!slow.probe_failed(3450, refused()) && slow.standing() == Ready);
         assert!(dead.probe_failed(3500, refused()) && dead.standing() == Out);
         assert_eq!(dead.reason(), "4 probes failed: cannot connect: connection refused");
+    }
+
+    #[test]
+    fn what_returns_starts_slowly_and_in_a_line() {
+        let mut health = health(1, 1).with_slow_start(Some(Duration::from_secs(10)));
+        health.probe_passed(0);
+        assert_eq!(health.share(0), Share::Full, "all begin together");
+        health.probe_failed(1000, refused());
+        health.probe_passed(2000);
+        let shares: Vec<u16> = (0..=10).map(|second| health.share(2000 + second * 1000).permille()).collect();
+        assert_eq!(shares, [50, 145, 240, 335, 430, 525, 620, 715, 810, 905, 1000]);
+        assert_eq!(health.share(11_999), Share::SlowStart(999));
+        assert_eq!(health.share(12_000), Share::Full);
+        // Going down in the middle begins anew; further passes do not.
+        health.probe_failed(5000, refused());
+        health.probe_passed(6000);
+        health.probe_passed(7000);
+        assert_eq!(health.share(7000).permille(), 145);
+        // The operator's return counts as one, too.
+        health.wanted_changed(20_000, Wanted::Drained);
+        health.wanted_changed(30_000, Wanted::Ready);
+        assert_eq!(health.share(30_000).permille(), 50);
     }
 
     /// Many intervals: all within a tenth of `base`, on both sides of it.

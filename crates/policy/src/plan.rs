@@ -434,6 +434,8 @@ pub struct Pool {
     pub idle_connections: usize,
     /// How long an idle connection is kept.
     pub idle_timeout: Option<Duration>,
+    /// Over which time a backend that was out ramps up to its weight.
+    pub slow_start: Option<Duration>,
 }
 
 /// PROXY protocol version to send.

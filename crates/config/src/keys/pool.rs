@@ -79,11 +79,17 @@ pub(super) static POOL: Section = Section {
             "When a failed attempt is repeated at another backend.",
             "{ tries = 2 }",
         ),
+        key(
+            "slow_start",
+            DURATION_OR_OFF,
+            Default::Is("\"off\""),
+            "A backend that was out returns with 5 % of its weight, and gets all of it after this time, growing evenly.",
+            "\"30s\"",
+        ),
         not_yet("sticky", "Keeps a client at its backend.", "the nearest is `policy = \"ip-hash\"`"),
         not_yet("max_requests", "Most running requests for a backend.", ""),
         not_yet("max_connections", "Most connections to a backend.", ""),
         not_yet("queue", "Waits for a free backend.", ""),
-        not_yet("slow_start", "Ramps a new backend up.", "`weight` can be raised by hand"),
         not_yet("eject", "Takes a backend out by its failures.", "`health` takes it out by probes"),
     ],
 };

@@ -58,6 +58,7 @@ fn one(context: &mut Context<'_>, member: &Member, table: &Table, backends: Vec<
         send_proxy,
         forwarded: table.flag("forwarded")?,
         idle_connections: table.count("idle_connections")?,
+        slow_start: table.wait("slow_start")?,
         idle_timeout: table.table("timeouts")?.wait("keep_alive")?,
     })
 }

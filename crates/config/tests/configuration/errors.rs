@@ -229,7 +229,6 @@ health = { grpc = "x" }
 sticky = "cookie"
 max_requests = 1000
 queue = { size = 1 }
-slow_start = "1s"
 eject = "off"
 [pool.beta]
 policy = "maglev"

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use engine::Engine;
 use policy::balance::Standing;
-use policy::health::{Health, ProbeFailure};
+use policy::health::{Health, ProbeFailure, Share};
 use policy::plan::PoolId;
 use policy::rng::Rng;
 use tokio::sync::{Notify, Semaphore, watch};
@@ -25,6 +25,8 @@ use crate::names::Resolution;
 pub(crate) const PROBES_AT_ONCE: usize = 256;
 /// Between two probes of a post, however often its backends are reported.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(100);
+/// Between two steps of weights that ramp up.
+const WEIGHT_STEP: Duration = Duration::from_millis(250);
 
 /// What posts share.
 #[derive(Debug)]
@@ -111,7 +113,7 @@ impl Post {
                 looked = true;
                 desk.backends.first_look_done();
             }
-            self.rest(began, pause).await;
+            self.rest(&desk, (began, pause)).await;
         }
     }
 
@@ -171,7 +173,9 @@ impl Post {
                     continue;
                 }
                 (None, Outcome::Passed) => unchecked(),
-                (None, Outcome::Failed(failure)) => Verdict { standing: Standing::Out, reason: failure.to_string() },
+                (None, Outcome::Failed(failure)) => {
+                    Verdict { standing: Standing::Out, share: Share::Full, reason: failure.to_string() }
+                }
                 (Some(_), Outcome::Passed) => watched.passed(now_ms),
                 (Some(_), Outcome::Failed(failure)) => watched.failed(now_ms, failure.clone()),
             };
@@ -192,20 +196,32 @@ impl Post {
         })
     }
 
-    /// Waits until it is time (`None`: never), a worker rings, or the name leads elsewhere.
-    async fn rest(&mut self, began: Instant, pause: Option<Duration>) {
-        let due = async {
-            match pause {
-                Some(pause) => sleep(pause).await,
-                None => std::future::pending().await,
+    /// Waits until it is time (`None`: never), a worker rings, or the name leads elsewhere. Weights ramp up meanwhile.
+    async fn rest(&mut self, desk: &Desk, (began, pause): (Instant, Option<Duration>)) {
+        let due = pause.map(|pause| Instant::now() + pause);
+        loop {
+            let step = self.is_ramping().then(|| Instant::now() + WEIGHT_STEP);
+            tokio::select! {
+                () = at(due) => break,
+                () = self.bell.notified() => break,
+                () = self.place.moved() => break,
+                () = at(step) => self.reweigh(desk),
             }
-        };
-        tokio::select! {
-            () = due => {}
-            () = self.bell.notified() => {}
-            () = self.place.moved() => {}
         }
         sleep_until(began + SHORTEST_PAUSE).await;
+    }
+
+    fn is_ramping(&self) -> bool {
+        let now_ms = steady_ms();
+        self.watched.iter().any(|watched| matches!(watched.health.share(now_ms), Share::SlowStart(_)))
+    }
+
+    /// Takes the weights of the moment to the workers.
+    fn reweigh(&self, desk: &Desk) {
+        let now_ms = steady_ms();
+        for watched in self.watched.iter().filter(|watched| watched.health.standing() == Standing::Ready) {
+            desk.judge(watched.seat, &watched.verdict(now_ms));
+        }
     }
 }
 
@@ -217,22 +233,39 @@ enum Round {
 
 /// The verdict on a backend that nobody checks.
 pub(crate) fn unchecked() -> Verdict {
-    Verdict { standing: Standing::Ready, reason: "no health check".to_owned() }
+    Verdict { standing: Standing::Ready, share: Share::Full, reason: "no health check".to_owned() }
+}
+
+/// Tells the workers of changed weights, for the life of the process.
+pub(crate) async fn announce_weights(desk: Arc<Desk>) {
+    loop {
+        sleep(WEIGHT_STEP).await;
+        desk.backends.announce_weights();
+    }
+}
+
+/// Waits for a time; `None` never comes.
+async fn at(time: Option<Instant>) {
+    match time {
+        Some(time) => sleep_until(time).await,
+        None => std::future::pending().await,
+    }
 }
 
 impl Watched {
     fn passed(&mut self, now_ms: u64) -> Verdict {
         self.health.probe_passed(now_ms);
-        self.verdict()
+        self.verdict(now_ms)
     }
 
     fn failed(&mut self, now_ms: u64, failure: ProbeFailure) -> Verdict {
         self.health.probe_failed(now_ms, failure);
-        self.verdict()
+        self.verdict(now_ms)
     }
 
-    fn verdict(&self) -> Verdict {
-        Verdict { standing: self.health.standing(), reason: self.health.reason() }
+    fn verdict(&self, now_ms: u64) -> Verdict {
+        let health = &self.health;
+        Verdict { standing: health.standing(), share: health.share(now_ms), reason: health.reason() }
     }
 }
 

@@ -70,7 +70,8 @@ impl Roster {
     }
 
     fn watch(&mut self, pool: &Pool, backend: &Backend, seat: Seat) {
-        let watched = Watched { seat, health: Health::new(pool.health.as_ref(), backend.state, steady_ms()) };
+        let health = Health::new(pool.health.as_ref(), backend.state, steady_ms()).with_slow_start(pool.slow_start);
+        let watched = Watched { seat, health };
         let post = self.post_of(pool, &backend.address);
         self.bells.0.insert(seat, Arc::clone(&self.posts[post].bell));
         self.posts[post].watched.push(watched);

@@ -48,6 +48,7 @@ pub(crate) fn pool(name: &str, backends: u16) -> Pool {
         forwarded: false,
         idle_connections: 8,
         idle_timeout: None,
+        slow_start: None,
     }
 }
 
