@@ -4,6 +4,7 @@
 //! the probes, tells how they ended, and carries a changed [`Standing`] to the workers. What a probe sends and expects is
 //! not known here.
 
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use crate::balance::Standing;
@@ -82,6 +83,38 @@ impl Ramp {
     }
 }
 
+/// How often a backend went down of late, and until when that holds it down.
+///
+/// The first fall holds nobody. The second holds for twice the interval from when it went down, and each further one for
+/// twice as long, up to `hold_down_max`. One fall is forgotten for each `hold_down_max` of being ready.
+#[derive(Clone, Debug, Default)]
+struct Falls {
+    count: u32,
+    ready_since_ms: u64,
+    held_until_ms: u64,
+}
+
+impl Falls {
+    fn rose(&mut self, now_ms: u64) {
+        self.ready_since_ms = now_ms;
+    }
+
+    fn fell(&mut self, now_ms: u64, terms: &Terms) {
+        if terms.hold_down_max_ms == 0 {
+            return;
+        }
+        let forgotten = now_ms.saturating_sub(self.ready_since_ms) / terms.hold_down_max_ms;
+        self.count = self.count.saturating_sub(u32::try_from(forgotten).unwrap_or(u32::MAX)).saturating_add(1);
+        let doublings = (self.count - 1).min(20);
+        let hold = millis(terms.interval).saturating_mul(1 << doublings).min(terms.hold_down_max_ms);
+        self.held_until_ms = if doublings == 0 { 0 } else { now_ms.saturating_add(hold) };
+    }
+
+    fn hold(&self, now_ms: u64) -> bool {
+        now_ms < self.held_until_ms
+    }
+}
+
 /// One backend: what its probes say, and what the operator wants of it.
 #[derive(Clone, Debug)]
 pub struct Health {
@@ -89,6 +122,7 @@ pub struct Health {
     wanted: Wanted,
     /// Unix milliseconds of the last change of standing.
     since_ms: Option<u64>,
+    falls: Falls,
     ramp: Ramp,
     terms: Terms,
 }
@@ -102,6 +136,8 @@ struct Terms {
     rise: u32,
     /// Failures up to here say nothing, Unix milliseconds.
     started_up_ms: u64,
+    /// Zero: nobody is held down.
+    hold_down_max_ms: u64,
 }
 
 /// What the probes say.
@@ -115,12 +151,14 @@ struct Terms {
 ///  └─────┘  └────────────────┼────────►│ Down │
 ///  failure    first failure  └─────────┤      │
 ///  within     after `start_up`         └──────┘
-///  `start_up`     rise passes in a row
+///  `start_up`     rise passes in a row,
+///                 once it is not held down
 /// ```
 ///
 /// The first verdict needs one result: a backend that starts with the process should not wait for `rise` probes, and one
 /// that is dead should not get work for `fall` of them. `start_up` is for backends that take their time to start: they
-/// are not yet dead.
+/// are not yet dead. What goes down again and again is held down ([`Falls`]), so that a backend that cannot make up its
+/// mind does not take the work of every other minute down with it.
 #[derive(Clone, Debug)]
 enum Evidence {
     Unchecked,
@@ -151,7 +189,14 @@ impl Health {
     #[must_use]
     pub fn new(check: Option<&HealthCheck>, wanted: Wanted, now_ms: u64) -> Self {
         let evidence = if check.is_some() { Evidence::Unknown { failed: None } } else { Evidence::Unchecked };
-        Self { evidence, wanted, since_ms: None, ramp: Ramp::default(), terms: Terms::new(check, now_ms) }
+        Self {
+            evidence,
+            wanted,
+            since_ms: None,
+            falls: Falls::default(),
+            ramp: Ramp::default(),
+            terms: Terms::new(check, now_ms),
+        }
     }
 
     /// With a ramp after each return; see [`Share::SlowStart`].
@@ -162,13 +207,15 @@ impl Health {
 
     /// A probe passed. Returns whether the standing changed.
     pub fn probe_passed(&mut self, now_ms: u64) -> bool {
-        let rise = self.terms.rise;
+        let (rise, held) = (self.terms.rise, self.falls.hold(now_ms));
         self.change(now_ms, |evidence| match evidence {
             Evidence::Unchecked => Evidence::Unchecked,
             Evidence::Unknown { .. } => Evidence::Ready { passes: 1, doubt: None },
             Evidence::Ready { passes, .. } => Evidence::Ready { passes, doubt: None },
-            Evidence::Down { passes, .. } if passes + 1 >= rise => Evidence::Ready { passes: passes + 1, doubt: None },
-            Evidence::Down { failures, cause, passes } => Evidence::Down { failures, cause, passes: passes + 1 },
+            Evidence::Down { failures, cause, passes } => match passes.saturating_add(1) {
+                passes if passes >= rise && !held => Evidence::Ready { passes, doubt: None },
+                passes => Evidence::Down { failures, cause, passes },
+            },
         })
     }
 
@@ -225,9 +272,17 @@ impl Health {
 
     /// Why it stands as it does, for people.
     #[must_use]
-    pub fn reason(&self) -> String {
+    pub fn reason(&self, now_ms: u64) -> String {
         match self.wanted {
-            Wanted::Ready => self.evidence.reason(&self.terms),
+            Wanted::Ready => {
+                let mut reason = self.evidence.reason(&self.terms);
+                if matches!(self.evidence, Evidence::Down { .. }) && self.falls.hold(now_ms) {
+                    let (left, times) = ((self.falls.held_until_ms - now_ms).div_ceil(1000), self.falls.count);
+                    // Writing to a string cannot fail.
+                    let _ = write!(reason, "; held down for {left} s more, as it went down {times} times of late");
+                }
+                reason
+            }
             Wanted::Drained => "drained by the operator".to_owned(),
             Wanted::Down => "taken down by the operator".to_owned(),
         }
@@ -253,8 +308,13 @@ impl Health {
     }
 
     fn change(&mut self, now_ms: u64, next: impl FnOnce(Evidence) -> Evidence) -> bool {
-        let old = self.standing();
+        let (old, was_ready) = (self.standing(), self.evidence.is_ready());
         self.evidence = next(std::mem::replace(&mut self.evidence, Evidence::Unchecked));
+        match (was_ready, self.evidence.is_ready()) {
+            (true, false) => self.falls.fell(now_ms, &self.terms),
+            (false, true) => self.falls.rose(now_ms),
+            _ => {}
+        }
         self.note(now_ms, old)
     }
 
@@ -280,6 +340,7 @@ impl Terms {
                 fall: check.fall.max(1),
                 rise: check.rise.max(1),
                 started_up_ms: now_ms.saturating_add(millis(check.start_up)),
+                hold_down_max_ms: millis(check.hold_down_max),
             },
             None => Self {
                 interval: Duration::MAX,
@@ -287,6 +348,7 @@ impl Terms {
                 fall: 1,
                 rise: 1,
                 started_up_ms: now_ms,
+                hold_down_max_ms: 0,
             },
         }
     }
@@ -302,6 +364,10 @@ fn after(doubt: Option<&Doubt>) -> u32 {
 }
 
 impl Evidence {
+    fn is_ready(&self) -> bool {
+        matches!(self, Self::Ready { .. })
+    }
+
     /// Whether the next result may well bring another verdict.
     fn is_in_doubt(&self) -> bool {
         match self {
@@ -325,7 +391,8 @@ impl Evidence {
             }
             Self::Down { failures, cause, passes: 0 } => format!("{} failed: {cause}", probes(*failures)),
             Self::Down { failures, cause, passes } => {
-                format!("{} failed: {cause}; since then {passes} of {} passed", probes(*failures), terms.rise)
+                let (failures, rise) = (probes(*failures), terms.rise.max(*passes));
+                format!("{failures} failed: {cause}; since then {passes} of {rise} passed")
             }
         }
     }
@@ -378,12 +445,12 @@ mod tests {
     fn the_first_result_is_a_verdict() {
         let mut good = health(3, 2);
         assert_eq!((good.standing(), good.since()), (Standing::Unknown, None));
-        assert_eq!(good.reason(), "no probe has ended yet");
+        assert_eq!(good.reason(99_000_000), "no probe has ended yet");
         assert_eq!(dialogue(&mut good, "+"), [(Ready, true)]);
-        assert_eq!((good.reason().as_str(), good.share(1000)), ("1 probe passed", Share::Full));
+        assert_eq!((good.reason(99_000_000).as_str(), good.share(1000)), ("1 probe passed", Share::Full));
         let mut bad = health(3, 2);
         assert_eq!(dialogue(&mut bad, "-"), [(Out, true)]);
-        assert_eq!(bad.reason(), "1 probe failed: cannot connect: connection refused");
+        assert_eq!(bad.reason(99_000_000), "1 probe failed: cannot connect: connection refused");
         assert_eq!(bad.since(), Some(1000));
     }
 
@@ -393,9 +460,9 @@ mod tests {
         let seen = dialogue(&mut health, "+--+--+-");
         assert!(seen.iter().all(|(standing, _)| *standing == Ready), "{seen:?}");
         assert_eq!(health.since(), Some(1000));
-        assert_eq!(health.reason(), "1 of 3 probes failed: cannot connect: connection refused");
+        assert_eq!(health.reason(99_000_000), "1 of 3 probes failed: cannot connect: connection refused");
         assert_eq!(dialogue(&mut health, "--"), [(Ready, false), (Out, true)]);
-        assert_eq!(health.reason(), "3 probes failed: cannot connect: connection refused");
+        assert_eq!(health.reason(99_000_000), "3 probes failed: cannot connect: connection refused");
     }
 
     #[test]
@@ -404,10 +471,10 @@ mod tests {
         let seen = dialogue(&mut health, "-++-++");
         assert!(seen.iter().all(|(standing, _)| *standing == Out), "{seen:?}");
         let reason = "2 probes failed: cannot connect: connection refused; since then 2 of 3 passed";
-        assert_eq!(health.reason(), reason);
+        assert_eq!(health.reason(99_000_000), reason);
         assert_eq!(dialogue(&mut health, "+-"), [(Ready, true), (Ready, false)]);
         health.probe_passed(9000);
-        assert_eq!(health.reason(), "3 probes passed");
+        assert_eq!(health.reason(99_000_000), "3 probes passed");
     }
 
     #[test]
@@ -415,7 +482,7 @@ mod tests {
         let mut health = health(1, 1);
         assert!(health.probe_failed(500, ProbeFailure::Timeout));
         assert!(!health.probe_failed(900, ProbeFailure::Status(503)));
-        assert_eq!((health.reason().as_str(), health.since()), ("2 probes failed: status 503", Some(500)));
+        assert_eq!((health.reason(99_000_000).as_str(), health.since()), ("2 probes failed: status 503", Some(500)));
     }
 
     #[test]
@@ -424,11 +491,11 @@ mod tests {
         dialogue(&mut health, "+");
         assert!(health.wanted_changed(2000, Wanted::Drained));
         assert_eq!(health.standing(), Standing::Excluded);
-        assert_eq!((health.reason().as_str(), health.since()), ("drained by the operator", Some(2000)));
+        assert_eq!((health.reason(99_000_000).as_str(), health.since()), ("drained by the operator", Some(2000)));
         let seen = dialogue(&mut health, "---");
         assert!(seen.iter().all(|seen| *seen == (Standing::Excluded, false)), "{seen:?}");
         assert!(!health.wanted_changed(3000, Wanted::Down));
-        assert_eq!(health.reason(), "taken down by the operator");
+        assert_eq!(health.reason(99_000_000), "taken down by the operator");
         assert_eq!(health.since(), Some(2000));
         assert!(health.wanted_changed(4000, Wanted::Ready));
         assert_eq!((health.standing(), health.since()), (Out, Some(4000)));
@@ -437,7 +504,7 @@ mod tests {
     #[test]
     fn without_a_check_a_backend_is_ready_and_stays_so() {
         let mut health = Health::new(None, Wanted::Ready, 0);
-        assert_eq!((health.standing(), health.reason().as_str()), (Ready, "no health check"));
+        assert_eq!((health.standing(), health.reason(99_000_000).as_str()), (Ready, "no health check"));
         assert_eq!(dialogue(&mut health, "--+-"), [(Ready, false); 4]);
         assert_eq!(health.next_interval(&mut Rng::new(1)), Duration::MAX);
         assert_eq!(Health::new(None, Wanted::Drained, 0).standing(), Standing::Excluded);
@@ -448,18 +515,22 @@ mod tests {
         let check = HealthCheck { start_up: Duration::from_millis(3500), ..check(3, 2) };
         let mut slow = Health::new(Some(&check), Wanted::Ready, 0);
         assert_eq!(dialogue(&mut slow, "---"), [(Standing::Unknown, false); 3]);
-        assert_eq!(slow.reason(), "may still be starting: 3 probes failed: cannot connect: connection refused");
+        assert_eq!(
+            slow.reason(99_000_000),
+            "may still be starting: 3 probes failed: cannot connect: connection refused"
+        );
         let mut dead = slow.clone();
         assert!(slow.probe_passed(3400) && slow.standing() == Ready);
         // A verdict once made is not taken back: from now on the usual terms hold, even within the time.
         assert!(!slow.probe_failed(3450, refused()) && slow.standing() == Ready);
         assert!(dead.probe_failed(3500, refused()) && dead.standing() == Out);
-        assert_eq!(dead.reason(), "4 probes failed: cannot connect: connection refused");
+        assert_eq!(dead.reason(99_000_000), "4 probes failed: cannot connect: connection refused");
     }
 
     #[test]
     fn what_returns_starts_slowly_and_in_a_line() {
-        let mut health = health(1, 1).with_slow_start(Some(Duration::from_secs(10)));
+        let check = HealthCheck { hold_down_max: Duration::ZERO, ..check(1, 1) };
+        let mut health = Health::new(Some(&check), Wanted::Ready, 0).with_slow_start(Some(Duration::from_secs(10)));
         health.probe_passed(0);
         assert_eq!(health.share(0), Share::Full, "all begin together");
         health.probe_failed(1000, refused());
@@ -477,6 +548,87 @@ mod tests {
         health.wanted_changed(20_000, Wanted::Drained);
         health.wanted_changed(30_000, Wanted::Ready);
         assert_eq!(health.share(30_000).permille(), 50);
+    }
+
+    /// Down at `at_ms` by one failure, then passing probes every second until it is ready: how many.
+    fn falls_and_rises(health: &mut Health, at_ms: &mut u64) -> u64 {
+        assert!(health.probe_failed(*at_ms, refused()));
+        let down_ms = *at_ms;
+        loop {
+            *at_ms += 1000;
+            if health.probe_passed(*at_ms) {
+                return (*at_ms - down_ms) / 1000;
+            }
+            assert!(*at_ms - down_ms < 100_000, "never ready again");
+        }
+    }
+
+    #[test]
+    fn what_goes_down_again_and_again_is_held_down_for_longer() {
+        let mut health = health(1, 2);
+        health.probe_passed(0);
+        let mut now_ms = 1000;
+        let held: Vec<u64> = (0..8).map(|_| falls_and_rises(&mut health, &mut now_ms)).collect();
+        // Two passes; then from twice the interval of two seconds, doubling up to a minute.
+        assert_eq!(held, [2, 4, 8, 16, 32, 60, 60, 60]);
+        // Each minute of being ready takes one fall back; what is calm for long begins anew.
+        now_ms += 6 * 60_000;
+        assert_eq!(falls_and_rises(&mut health, &mut now_ms), 8);
+        now_ms += 600_000;
+        assert_eq!(falls_and_rises(&mut health, &mut now_ms), 2);
+    }
+
+    #[test]
+    fn the_reason_says_that_it_is_held_down() {
+        let mut health = health(1, 1);
+        for now_ms in [0, 2000] {
+            health.probe_passed(now_ms);
+            health.probe_failed(now_ms + 1000, refused());
+        }
+        let since = "1 probe failed: cannot connect: connection refused";
+        let held = "held down for 4 s more, as it went down 2 times of late";
+        assert_eq!(health.reason(3000), format!("{since}; {held}"));
+        health.probe_passed(4000);
+        assert_eq!(health.standing(), Out);
+        health.probe_passed(5000);
+        let held = "held down for 1 s more, as it went down 2 times of late";
+        assert_eq!(health.reason(6500), format!("{since}; since then 2 of 2 passed; {held}"));
+        // The first probe after that lets it in.
+        assert!(health.probe_passed(7000));
+        assert_eq!(health.reason(7000), "3 probes passed");
+    }
+
+    #[test]
+    fn nobody_is_held_down_where_that_is_off_or_for_the_start() {
+        let off = HealthCheck { hold_down_max: Duration::ZERO, ..check(1, 1) };
+        let mut health = Health::new(Some(&off), Wanted::Ready, 0);
+        assert!(dialogue(&mut health, "+-+-+-+-+").iter().all(|(_, changed)| *changed));
+        // A verdict at the start is no fall.
+        let mut late = Health::new(Some(&check(1, 1)), Wanted::Ready, 0);
+        assert_eq!(dialogue(&mut late, "-+-+"), [(Out, true), (Ready, true), (Out, true), (Ready, true)]);
+    }
+
+    /// The drill: a backend that is well for three probes and ill for three, for half an hour, then well.
+    #[test]
+    fn a_flapping_backend_takes_ever_less_work_and_returns_by_itself() {
+        let mut health = health(3, 2);
+        let (mut ready, mut changes) = ([0u32; 2], 0);
+        for probe in 0..900u64 {
+            let now_ms = probe * 2000;
+            let changed = match probe % 6 {
+                0..3 => health.probe_passed(now_ms),
+                _ => health.probe_failed(now_ms, ProbeFailure::Timeout),
+            };
+            changes += u32::from(changed);
+            let half = usize::from(probe >= 450);
+            ready[half] += u32::from(health.standing() == Ready);
+        }
+        // Unheld it were ready for four of six probes, and change its standing 300 times.
+        assert!(ready[1] < 450 / 5 && changes < 80, "{ready:?} of 450 probes each, {changes} changes");
+        let back = (900..).find(|probe| health.probe_passed(probe * 2000)).unwrap();
+        assert!(back - 900 <= 30, "a minute at most");
+        assert_eq!(health.standing(), Ready);
+        println!("flapping: ready at {} and {} of 450 probes, {changes} changes", ready[0], ready[1]);
     }
 
     /// Many intervals: all within a tenth of `base`, on both sides of it.

@@ -545,6 +545,8 @@ pub struct HealthCheck {
     pub rise: u32,
     /// How long after the start failures say nothing; zero if they count at once.
     pub start_up: Duration,
+    /// The longest time for which a backend that goes down again and again is held down; zero if it never is.
+    pub hold_down_max: Duration,
 }
 
 impl HealthCheck {
@@ -561,6 +563,7 @@ impl HealthCheck {
             fall: 3,
             rise: 2,
             start_up: Duration::ZERO,
+            hold_down_max: Duration::from_secs(60),
         }
     }
 }

@@ -108,6 +108,14 @@ pub(crate) static HEALTH: Section = Section {
              success makes it ready.",
             "\"30s\"",
         ),
+        key(
+            "hold_down_max",
+            Kind::Duration { off: Off::Allowed, min_ms: 10 },
+            Default::Is("\"60s\""),
+            "A backend that goes down again and again stays down for longer, each time twice as long up to this; one fall is \
+             forgotten for each such time that it is ready.",
+            "\"5m\"",
+        ),
         not_yet("grpc", "The gRPC health service.", "the nearest is `tcp = true`"),
         not_yet("tls", "A TLS handshake.", "the nearest is `tcp = true`"),
         not_yet("postgres", "A PostgreSQL handshake.", "the nearest is `tcp = true`"),

@@ -210,5 +210,6 @@ fn check(table: &Table, kind: ProbeKind) -> Option<HealthCheck> {
         fall: table.count("fall")?,
         rise: table.count("rise")?,
         start_up: table.wait("start_up")?.unwrap_or(Duration::ZERO),
+        hold_down_max: table.wait("hold_down_max")?.unwrap_or(Duration::ZERO),
     })
 }

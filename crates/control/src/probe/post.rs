@@ -265,7 +265,7 @@ impl Watched {
 
     fn verdict(&self, now_ms: u64) -> Verdict {
         let health = &self.health;
-        Verdict { standing: health.standing(), share: health.share(now_ms), reason: health.reason() }
+        Verdict { standing: health.standing(), share: health.share(now_ms), reason: health.reason(now_ms) }
     }
 }
 
