@@ -1,7 +1,7 @@
 //! Active checks of the real binary: time to start, and slow starts.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -121,6 +121,38 @@ fn backend_that_returns_ramps_up_to_its_weight() {
         .map(|(at, permille, share, _)| format!("{:.1}s {permille}‰ {share}/400", at.as_secs_f64()))
         .collect();
     figure(&format!("slow start of 4s: {}; then {even}/400", picked.join(", ")));
+}
+
+#[test]
+fn backend_gets_what_its_agent_asks_for() {
+    let modest = patient("modest", true);
+    let line = Arc::new(Mutex::new("weight=25%"));
+    let said = Arc::clone(&line);
+    let agent = Backend::serving(move |conn| {
+        conn.send(format!("{}\n", *said.lock().unwrap()));
+        Ok(())
+    });
+    let port = agent.address.rsplit_once(':').unwrap().1;
+    let front = Setup::over([&modest.backend.address])
+        .workers(2)
+        .health(&format!("{{ tcp = true, agent = {{ port = {port}, interval = \"20ms\" }} }}"))
+        .start();
+    let reason = || front.backends("reason")[0].as_str().unwrap_or_default().to_owned();
+    eventually("a quarter", || permille(&front) == 250);
+    assert!(reason().contains("it asks for 25 % of its weight: `weight=25%`"), "{}", reason());
+    *line.lock().unwrap() = "drain for the release";
+    front.wait_for_states(&["drained"]);
+    assert!(reason().contains("`drain for the release`"), "{}", reason());
+    assert_eq!(front.exchange(GET).status(), 503);
+    *line.lock().unwrap() = "down disk full";
+    front.wait_for_states(&["down"]);
+    assert!(reason().contains("its agent says `down disk full`"), "{}", reason());
+    *line.lock().unwrap() = "nonsense";
+    eventually("nonsense is told", || reason().contains("its agent: `nonsense` is none of"));
+    front.wait_for_states(&["down"]);
+    *line.lock().unwrap() = "ready";
+    front.wait_for_states(&["ready"]);
+    assert_eq!((permille(&front), front.exchange(GET).status()), (1000, 200));
 }
 
 #[test]

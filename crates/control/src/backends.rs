@@ -266,7 +266,8 @@ fn state_of(standing: Standing, share: Share, wanted: Wanted) -> State {
         (Wanted::Down, ..) => State::Down,
         (Wanted::Drained, ..) => State::Drained,
         (Wanted::Ready, Standing::Ready, Share::SlowStart(_)) => State::SlowStart,
-        (Wanted::Ready, Standing::Ready, Share::Full) => State::Ready,
+        (Wanted::Ready, Standing::Ready, Share::Full | Share::Asked(_) | Share::Drained) => State::Ready,
+        (Wanted::Ready, Standing::Excluded, Share::Drained) => State::Drained,
         (Wanted::Ready, Standing::Unknown, _) => State::Unknown,
         (Wanted::Ready, Standing::Out | Standing::Excluded, _) => State::Down,
     }

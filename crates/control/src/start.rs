@@ -130,6 +130,9 @@ impl Plane {
                 tokio::spawn(follow(name, answers, Arc::clone(&lookups), dice(n)));
             }
             tokio::spawn(announce_weights(Arc::clone(desk)));
+            for round in roster.agents {
+                tokio::spawn(round.keep(Arc::clone(desk)));
+            }
             for post in roster.posts {
                 tokio::spawn(post.keep(Arc::clone(desk)));
             }

@@ -7,6 +7,7 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use crate::ask::{Ask, Wish};
 use crate::balance::Standing;
 use crate::plan::{HealthCheck, Wanted};
 use crate::rng::Rng;
@@ -49,6 +50,10 @@ pub enum Share {
     Full,
     /// So many thousandths, as it returned a short while ago.
     SlowStart(u16),
+    /// So many thousandths, as it asks for no more.
+    Asked(u16),
+    /// It asks for no new work.
+    Drained,
 }
 
 impl Share {
@@ -57,7 +62,9 @@ impl Share {
     pub fn permille(self) -> u16 {
         match self {
             Self::Full => 1000,
-            Self::SlowStart(permille) => permille,
+            Self::SlowStart(permille) | Self::Asked(permille) => permille,
+            // Its standing keeps work away.
+            Self::Drained => 1000,
         }
     }
 }
@@ -124,7 +131,38 @@ pub struct Health {
     since_ms: Option<u64>,
     falls: Falls,
     ramp: Ramp,
+    asks: Asks,
     terms: Terms,
+}
+
+/// What the backend asks for itself. Each wish stands until the one who uttered it says something else: an agent's `down`
+/// is lifted by the agent alone, not by a passing probe.
+#[derive(Clone, Debug, Default)]
+struct Asks {
+    /// With the last passing probe.
+    probe: Option<Ask>,
+    agent: Option<Ask>,
+    /// Why the agent's last word may be old.
+    silence: Option<String>,
+}
+
+impl Asks {
+    fn all(&self) -> impl Iterator<Item = &Ask> {
+        self.agent.iter().chain(&self.probe)
+    }
+
+    fn of(&self, wish: Wish) -> Option<&Ask> {
+        self.all().find(|ask| ask.wish == wish)
+    }
+
+    /// The wish for the least.
+    fn part(&self) -> Option<(u16, &Ask)> {
+        let parts = self.all().filter_map(|ask| match ask.wish {
+            Wish::Part(permille) => Some((permille, ask)),
+            Wish::All | Wish::Drain | Wish::Down => None,
+        });
+        parts.min_by_key(|(permille, _)| *permille)
+    }
 }
 
 /// When a verdict changes and how often to ask.
@@ -195,6 +233,7 @@ impl Health {
             since_ms: None,
             falls: Falls::default(),
             ramp: Ramp::default(),
+            asks: Asks::default(),
             terms: Terms::new(check, now_ms),
         }
     }
@@ -205,10 +244,35 @@ impl Health {
         Self { ramp: Ramp { over_ms: over.map_or(0, millis), since_ms: None }, ..self }
     }
 
-    /// A probe passed. Returns whether the standing changed.
+    /// A probe passed and asked for nothing. Returns whether the standing changed.
     pub fn probe_passed(&mut self, now_ms: u64) -> bool {
+        self.probe_asked(now_ms, None)
+    }
+
+    /// The agent said a line. Returns whether the standing changed.
+    pub fn agent_asked(&mut self, now_ms: u64, ask: Ask) -> bool {
+        let old = self.standing();
+        self.asks.agent = Some(ask);
+        self.asks.silence = None;
+        self.note(now_ms, old)
+    }
+
+    /// The agent said nothing that can be understood: its last word stands.
+    pub fn agent_silent(&mut self, why: String) {
+        self.asks.silence = Some(why);
+    }
+
+    /// A probe passed, and its answer asks for something. Returns whether the standing changed.
+    pub fn probe_asked(&mut self, now_ms: u64, ask: Option<Ask>) -> bool {
+        let old = self.standing();
+        self.asks.probe = ask;
+        self.passed(now_ms);
+        self.note(now_ms, old)
+    }
+
+    fn passed(&mut self, now_ms: u64) {
         let (rise, held) = (self.terms.rise, self.falls.hold(now_ms));
-        self.change(now_ms, |evidence| match evidence {
+        self.learn(now_ms, |evidence| match evidence {
             Evidence::Unchecked => Evidence::Unchecked,
             Evidence::Unknown { .. } => Evidence::Ready { passes: 1, doubt: None },
             Evidence::Ready { passes, .. } => Evidence::Ready { passes, doubt: None },
@@ -216,13 +280,14 @@ impl Health {
                 passes if passes >= rise && !held => Evidence::Ready { passes, doubt: None },
                 passes => Evidence::Down { failures, cause, passes },
             },
-        })
+        });
     }
 
     /// A probe failed. Returns whether the standing changed.
     pub fn probe_failed(&mut self, now_ms: u64, cause: ProbeFailure) -> bool {
         let (fall, starts) = (self.terms.fall, now_ms < self.terms.started_up_ms);
-        self.change(now_ms, |evidence| match evidence {
+        let old = self.standing();
+        self.learn(now_ms, |evidence| match evidence {
             Evidence::Unchecked => Evidence::Unchecked,
             Evidence::Unknown { failed } => {
                 let failures = after(failed.as_ref());
@@ -242,7 +307,8 @@ impl Health {
             Evidence::Down { failures, .. } => {
                 Evidence::Down { failures: failures.saturating_add(1), cause, passes: 0 }
             }
-        })
+        });
+        self.note(now_ms, old)
     }
 
     /// The operator wants another state. Returns whether the standing changed.
@@ -252,22 +318,33 @@ impl Health {
         self.note(now_ms, old)
     }
 
-    /// What workers must know. What the operator wants goes before what probes say; probes go on all the same, so that a
-    /// backend comes back with a verdict.
+    /// What workers must know. What the operator wants goes before what probes say, and they before what the backend asks;
+    /// probes go on all the same, so that a backend comes back with a verdict.
     #[must_use]
     pub fn standing(&self) -> Standing {
         match (self.wanted, &self.evidence) {
             (Wanted::Drained | Wanted::Down, _) => Standing::Excluded,
+            (Wanted::Ready, Evidence::Down { .. }) => Standing::Out,
+            (Wanted::Ready, _) if self.asks.of(Wish::Down).is_some() => Standing::Out,
+            (Wanted::Ready, _) if self.asks.of(Wish::Drain).is_some() => Standing::Excluded,
             (Wanted::Ready, Evidence::Unchecked | Evidence::Ready { .. }) => Standing::Ready,
             (Wanted::Ready, Evidence::Unknown { .. }) => Standing::Unknown,
-            (Wanted::Ready, Evidence::Down { .. }) => Standing::Out,
         }
     }
 
     /// How much of its weight it gets.
     #[must_use]
     pub fn share(&self, now_ms: u64) -> Share {
-        self.ramp.permille(now_ms).map_or(Share::Full, Share::SlowStart)
+        if self.wanted == Wanted::Ready && self.standing() == Standing::Excluded {
+            return Share::Drained;
+        }
+        let asked = self.asks.part().map(|(permille, _)| permille);
+        match (self.ramp.permille(now_ms), asked) {
+            (None, None) => Share::Full,
+            (None, Some(asked)) => Share::Asked(asked),
+            (Some(ramp), None) => Share::SlowStart(ramp),
+            (Some(ramp), Some(asked)) => Share::SlowStart(scaled(ramp, asked)),
+        }
     }
 
     /// Why it stands as it does, for people.
@@ -281,10 +358,29 @@ impl Health {
                     // Writing to a string cannot fail.
                     let _ = write!(reason, "; held down for {left} s more, as it went down {times} times of late");
                 }
+                self.add_asks(&mut reason, now_ms);
                 reason
             }
             Wanted::Drained => "drained by the operator".to_owned(),
             Wanted::Down => "taken down by the operator".to_owned(),
+        }
+    }
+
+    /// Adds what the backend asks for, and how its weight stands.
+    fn add_asks(&self, reason: &mut String, now_ms: u64) {
+        let asks = &self.asks;
+        // Writing to a string cannot fail.
+        let _ = match (asks.of(Wish::Down), asks.of(Wish::Drain), asks.part()) {
+            (Some(ask), ..) => write!(reason, "; its agent says `{}`", ask.words),
+            (_, Some(ask), _) => write!(reason, "; it asks for no new work: `{}`", ask.words),
+            (_, _, Some((part, ask))) => write!(reason, "; it asks for {} % of its weight: `{}`", part / 10, ask.words),
+            (None, None, None) => Ok(()),
+        };
+        if let Share::SlowStart(permille) = self.share(now_ms) {
+            let _ = write!(reason, "; slow start with {} % of its weight", permille / 10);
+        }
+        if let Some(why) = &asks.silence {
+            let _ = write!(reason, "; its agent: {why}");
         }
     }
 
@@ -307,15 +403,14 @@ impl Health {
         Duration::from_micros(micros - micros / 10 + rng.below(micros / 5 + 1))
     }
 
-    fn change(&mut self, now_ms: u64, next: impl FnOnce(Evidence) -> Evidence) -> bool {
-        let (old, was_ready) = (self.standing(), self.evidence.is_ready());
+    fn learn(&mut self, now_ms: u64, next: impl FnOnce(Evidence) -> Evidence) {
+        let was_ready = self.evidence.is_ready();
         self.evidence = next(std::mem::replace(&mut self.evidence, Evidence::Unchecked));
         match (was_ready, self.evidence.is_ready()) {
             (true, false) => self.falls.fell(now_ms, &self.terms),
             (false, true) => self.falls.rose(now_ms),
             _ => {}
         }
-        self.note(now_ms, old)
     }
 
     fn note(&mut self, now_ms: u64, old: Standing) -> bool {
@@ -352,6 +447,10 @@ impl Terms {
             },
         }
     }
+}
+
+fn scaled(one: u16, other: u16) -> u16 {
+    u16::try_from(u32::from(one) * u32::from(other) / 1000).unwrap_or(1).max(1)
 }
 
 fn millis(time: Duration) -> u64 {
@@ -629,6 +728,76 @@ mod tests {
         assert!(back - 900 <= 30, "a minute at most");
         assert_eq!(health.standing(), Ready);
         println!("flapping: ready at {} and {} of 450 probes, {changes} changes", ready[0], ready[1]);
+    }
+
+    fn says(line: &str) -> Ask {
+        Ask::from_line(line).unwrap()
+    }
+
+    #[test]
+    fn a_probe_that_asks_for_less_gets_less_until_it_asks_no_more() {
+        let mut health = health(3, 2);
+        let ask = Ask::from_fields(None, Some("50"));
+        assert!(health.probe_asked(0, ask));
+        assert_eq!((health.standing(), health.share(0)), (Ready, Share::Asked(500)));
+        assert_eq!(health.reason(0), "1 probe passed; it asks for 50 % of its weight: `x-evenkeel-weight: 50`");
+        // A failed probe says nothing about weights.
+        health.probe_failed(1000, refused());
+        assert_eq!(health.share(1000), Share::Asked(500));
+        assert!(!health.probe_passed(2000));
+        assert_eq!((health.share(2000), health.reason(2000).as_str()), (Share::Full, "1 probe passed"));
+    }
+
+    #[test]
+    fn a_backend_drains_and_returns_as_it_asks() {
+        let mut health = health(3, 2).with_slow_start(Some(Duration::from_secs(10)));
+        health.probe_passed(0);
+        assert!(health.probe_asked(1000, Ask::from_fields(Some("drain"), None)));
+        assert_eq!((health.standing(), health.share(1000)), (Standing::Excluded, Share::Drained));
+        assert_eq!(health.reason(1000), "1 probe passed; it asks for no new work: `x-evenkeel-state: drain`");
+        assert!(health.probe_passed(2000));
+        assert_eq!((health.standing(), health.share(2000)), (Ready, Share::SlowStart(50)));
+        assert_eq!(health.reason(2000), "1 probe passed; slow start with 5 % of its weight");
+        // Both at once: a tenth of the weight in the middle of the ramp.
+        health.agent_asked(2000, says("weight=10%"));
+        assert_eq!(health.share(7000), Share::SlowStart(52));
+    }
+
+    #[test]
+    fn only_the_agent_lifts_what_the_agent_said() {
+        let mut health = health(3, 2);
+        health.probe_passed(0);
+        assert!(health.agent_asked(1000, says("down disk full")));
+        assert_eq!(health.standing(), Out);
+        assert_eq!(health.reason(1000), "1 probe passed; its agent says `down disk full`");
+        assert_eq!(dialogue(&mut health, "+++"), [(Out, false); 3]);
+        health.agent_silent("no answer in time".to_owned());
+        assert_eq!(health.standing(), Out);
+        assert!(
+            health.reason(2000).ends_with("`down disk full`; its agent: no answer in time"),
+            "{}",
+            health.reason(0)
+        );
+        assert!(health.agent_asked(9000, says("ready")));
+        assert_eq!((health.standing(), health.reason(9000).as_str()), (Ready, "1 probe passed"));
+    }
+
+    #[test]
+    fn probes_that_fail_are_stronger_than_what_is_asked() {
+        let mut health = health(1, 1);
+        health.probe_passed(0);
+        health.agent_asked(1000, says("drain"));
+        assert_eq!(health.standing(), Standing::Excluded);
+        assert!(health.probe_failed(2000, refused()));
+        assert_eq!(health.standing(), Out);
+        health.agent_asked(3000, says("ready"));
+        assert_eq!(health.standing(), Out, "an agent's word is no evidence against a probe");
+        health.agent_asked(3000, says("weight=30%"));
+        health.probe_asked(4000, Ask::from_fields(None, Some("60%")));
+        assert_eq!((health.standing(), health.share(4000)), (Ready, Share::Asked(300)));
+        health.wanted_changed(5000, Wanted::Drained);
+        assert_eq!(health.reason(5000), "drained by the operator");
+        assert_ne!(health.share(5000), Share::Drained);
     }
 
     /// Many intervals: all within a tenth of `base`, on both sides of it.

@@ -10,6 +10,7 @@ use std::time::Duration;
 use wire::head::Method;
 
 use crate::access::{AccessList, CidrSet};
+use crate::ask::Wish;
 use crate::route::Router;
 
 /// Index into [`Plan::listeners`].
@@ -547,6 +548,17 @@ pub struct HealthCheck {
     pub start_up: Duration,
     /// The longest time for which a backend that goes down again and again is held down; zero if it never is.
     pub hold_down_max: Duration,
+    /// Asked for what the backend wants for itself.
+    pub agent: Option<Agent>,
+}
+
+/// A process beside the backend that says a line about it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Agent {
+    /// Where it listens, on the backend's host.
+    pub port: u16,
+    /// Between two lines.
+    pub interval: Duration,
 }
 
 impl HealthCheck {
@@ -564,6 +576,7 @@ impl HealthCheck {
             rise: 2,
             start_up: Duration::ZERO,
             hold_down_max: Duration::from_secs(60),
+            agent: None,
         }
     }
 }
@@ -619,6 +632,10 @@ impl std::fmt::Display for Expected {
     }
 }
 
+fn is_within(status: u16, ranges: &[(u16, u16)]) -> bool {
+    ranges.iter().any(|(first, last)| (*first..=*last).contains(&status))
+}
+
 /// The request of a probe, and what its answer must be.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Question {
@@ -634,6 +651,12 @@ pub struct Question {
     pub status: Vec<(u16, u16)>,
     /// What the body must have.
     pub body: Option<Expected>,
+    /// Ranges of statuses that pass and ask for less weight.
+    pub degraded: Vec<(u16, u16)>,
+    /// Thousandths of the weight that these get.
+    pub degraded_permille: u16,
+    /// Ranges of statuses that pass and ask for no new work.
+    pub drain: Vec<(u16, u16)>,
 }
 
 impl Question {
@@ -647,13 +670,25 @@ impl Question {
             headers: Vec::new(),
             status: vec![(200, 399)],
             body: None,
+            degraded: Vec::new(),
+            degraded_permille: 500,
+            drain: Vec::new(),
         }
     }
 
     /// Whether a status passes.
     #[must_use]
     pub fn accepts(&self, status: u16) -> bool {
-        self.status.iter().any(|(first, last)| (*first..=*last).contains(&status))
+        is_within(status, &self.status)
+    }
+
+    /// What a status asks for, which passes then.
+    #[must_use]
+    pub fn asked_by(&self, status: u16) -> Option<Wish> {
+        if is_within(status, &self.drain) {
+            return Some(Wish::Drain);
+        }
+        is_within(status, &self.degraded).then_some(Wish::Part(self.degraded_permille))
     }
 }
 

@@ -76,6 +76,27 @@ pub(crate) static HEALTH: Section = Section {
             "For `tcp`: what the first 16 KiB of the reply must have, written as `send`, or as regular expression.",
             "\"+PONG\"",
         ),
+        key(
+            "degraded_on",
+            STATUSES,
+            Default::Unset("no status"),
+            "For `http`: statuses that pass, but with which the backend gets `degraded_weight` per cent of its weight.",
+            "429",
+        ),
+        key(
+            "degraded_weight",
+            Kind::Count { min: 1, max: 99 },
+            Default::Is("50"),
+            "For `degraded_on`: per cent of the weight.",
+            "20",
+        ),
+        key(
+            "drain_on",
+            STATUSES,
+            Default::Unset("no status"),
+            "For `http`: statuses that pass, but with which the backend gets no new work.",
+            "410",
+        ),
         key("port", PORT, Default::Unset("the backend's"), "Where probes go.", "8081"),
         key(
             "interval",
@@ -116,11 +137,28 @@ pub(crate) static HEALTH: Section = Section {
              forgotten for each such time that it is ready.",
             "\"5m\"",
         ),
+        key(
+            "agent",
+            Kind::Table(&AGENT),
+            Default::Unset("none"),
+            "A process on the backend's host that says in a line what the backend asks for: `ready`, `weight=50%`, `drain` or \
+             `down`.",
+            "{ port = 9999 }",
+        ),
         not_yet("grpc", "The gRPC health service.", "the nearest is `tcp = true`"),
         not_yet("tls", "A TLS handshake.", "the nearest is `tcp = true`"),
         not_yet("postgres", "A PostgreSQL handshake.", "the nearest is `tcp = true`"),
         not_yet("mysql", "A MySQL handshake.", "the nearest is `tcp = true`"),
         not_yet("redis", "A Redis PING.", "the nearest is `tcp = true` with `send` and `expect`"),
+    ],
+};
+
+static AGENT: Section = Section {
+    heading: "`agent` of a health check",
+    about: "Where the agent listens, and how often it is asked.",
+    keys: &[
+        key("port", PORT, Default::Required, "Its port on the backend's host.", "9999"),
+        key("interval", DURATION, Default::Is("\"5s\""), "Between two lines, give or take a tenth.", "\"1s\""),
     ],
 };
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use policy::plan::{Address, Backend, Expected, HealthCheck, ProbeKind, Question, Talk};
+use policy::plan::{Address, Agent, Backend, Expected, HealthCheck, ProbeKind, Question, Talk};
 
 use crate::context::Context;
 use crate::decode;
@@ -12,7 +12,8 @@ use crate::table::{Item, Table, Value, Words};
 use crate::values::{host, name, path, pattern, reply};
 
 /// Keys that mean something only for an HTTP request of the file's own.
-const OF_HTTP: [&str; 5] = ["method", "host", "headers", "status", "body"];
+const OF_HTTP: [&str; 8] =
+    ["method", "host", "headers", "status", "body", "degraded_on", "degraded_weight", "drain_on"];
 /// Keys that mean something only for a TCP dialogue.
 const OF_TCP: [&str; 2] = ["send", "expect"];
 
@@ -35,12 +36,13 @@ pub(super) fn of(context: &mut Context<'_>, pool: &Table) -> Option<Option<Healt
     }
 }
 
-/// Notes that a check has a port of its own, but a backend is no host.
+/// Notes that a check or its agent has a port, but a backend is no host.
 pub(super) fn refuse_sockets(context: &mut Context<'_>, pool: &Table, backends: &[Backend]) -> Option<()> {
     let socket = backends.iter().find(|backend| matches!(backend.address, Address::Unix(_)));
     let Some(socket) = socket else { return Some(()) };
     let problem = Problem::new(code::CONFLICT, format!("`{}` is a socket and has no ports", socket.address));
-    context.error(pool.place("health"), problem.remedy("leave `port` out, or move it to a pool of its own"));
+    context
+        .error(pool.place("health"), problem.remedy("leave `port` and `agent` out, or move it to a pool of its own"));
     None
 }
 
@@ -121,6 +123,8 @@ fn question(context: &mut Context<'_>, table: &Table, words: Words<'_>) -> Optio
     let headers = headers(context, table);
     let status = statuses(context, table, "status");
     let body = expected(context, table, "body");
+    let degraded = statuses(context, table, "degraded_on");
+    let drain = statuses(context, table, "drain_on");
     let question = Question {
         method: method?,
         path: path?,
@@ -128,6 +132,9 @@ fn question(context: &mut Context<'_>, table: &Table, words: Words<'_>) -> Optio
         headers: headers?,
         status: status?.unwrap_or_else(|| vec![(200, 399)]),
         body: body?,
+        degraded: degraded?.unwrap_or_default(),
+        degraded_permille: table.count::<u16>("degraded_weight")?.saturating_mul(10),
+        drain: drain?.unwrap_or_default(),
     };
     if question.method == "HEAD" && question.body.is_some() {
         let problem = Problem::new(code::CONFLICT, "the answer to a HEAD has no body");
@@ -199,7 +206,15 @@ fn expected(context: &mut Context<'_>, table: &Table, key: &str) -> Option<Optio
     }
 }
 
+fn agent(table: &Table) -> Option<Agent> {
+    Some(Agent { port: table.count("port")?, interval: table.wait("interval")?? })
+}
+
 fn check(table: &Table, kind: ProbeKind) -> Option<HealthCheck> {
+    let agent = match table.table("agent") {
+        Some(table) => Some(agent(table)?),
+        None => None,
+    };
     let interval = table.wait("interval")??;
     Some(HealthCheck {
         kind,
@@ -211,5 +226,6 @@ fn check(table: &Table, kind: ProbeKind) -> Option<HealthCheck> {
         rise: table.count("rise")?,
         start_up: table.wait("start_up")?.unwrap_or(Duration::ZERO),
         hold_down_max: table.wait("hold_down_max")?.unwrap_or(Duration::ZERO),
+        agent,
     })
 }

@@ -46,7 +46,7 @@ fn one(context: &mut Context<'_>, member: &Member, table: &Table, backends: Vec<
         _ => None,
     };
     let health = health::of(context, table)?;
-    if health.as_ref().is_some_and(|check| check.port.is_some()) {
+    if health.as_ref().is_some_and(|check| check.port.is_some() || check.agent.is_some()) {
         health::refuse_sockets(context, table, &backends)?;
     }
     Some(Pool {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use config::source::Memory;
 use config::{Severity, load};
+use policy::ask::Wish;
 use policy::plan::*;
 
 use super::{outcome_of, plan_in, plan_of, told};
@@ -199,6 +200,17 @@ start_up = "30s"
     assert!(body.is_in(b"all is fine here") && !body.is_in(b"failed"));
     assert_eq!((check.port, check.interval_in_doubt), (Some(8081), Duration::from_secs(3)));
     assert_eq!(check.start_up, Duration::from_secs(30));
+}
+
+#[test]
+fn check_may_ask_for_less() {
+    let check = check_of(
+        "http = \"/x\"\ndegraded_on = 429\ndegraded_weight = 20\ndrain_on = [410, \"510-511\"]\nagent = { port = 9999 }",
+    );
+    let ProbeKind::Http(question) = &check.kind else { panic!() };
+    let asked: Vec<_> = [200, 410, 429, 510, 512].iter().map(|status| question.asked_by(*status)).collect();
+    assert_eq!(asked, [None, Some(Wish::Drain), Some(Wish::Part(200)), Some(Wish::Drain), None]);
+    assert_eq!(check.agent, Some(Agent { port: 9999, interval: Duration::from_secs(5) }));
 }
 
 #[test]

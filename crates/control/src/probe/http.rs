@@ -9,6 +9,7 @@ use hyper::client::conn::http1;
 use hyper::header::{CONNECTION, HOST, HeaderName, HeaderValue, USER_AGENT};
 use hyper::{Method, Request, Response, Uri};
 use hyper_util::rt::TokioIo;
+use policy::ask::Ask;
 use policy::health::ProbeFailure;
 use policy::plan::{Expected, Question};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -23,8 +24,16 @@ const MAX_BODY: usize = 64 << 10;
 /// How long it is waited for where nothing must be in it.
 const MAX_BODY_WAIT: Duration = Duration::from_millis(100);
 
-/// Sends the question; the status of a well-formed answer whose body, where the status lets it pass, has what it must.
-pub(super) async fn ask<S>(stream: S, host: &str, question: &Question) -> Result<u16, ProbeFailure>
+/// What came.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) status: u16,
+    /// What its fields ask for.
+    pub(super) ask: Option<Ask>,
+}
+
+/// Sends the question; the head of a well-formed answer whose body, where the status lets it pass, has what it must.
+pub(super) async fn ask<S>(stream: S, host: &str, question: &Question) -> Result<Answer, ProbeFailure>
 where
     S: AsyncRead + AsyncWrite + Unpin + 'static,
 {
@@ -35,6 +44,8 @@ where
     let mut exchange = pin!(async {
         let answer = sender.send_request(request).await.map_err(|error| describe(&error))?;
         let status = answer.status().as_u16();
+        let field = |name: &str| answer.headers().get(name).and_then(|value| value.to_str().ok());
+        let ask = Ask::from_fields(field("x-evenkeel-state"), field("x-evenkeel-weight"));
         match &question.body {
             Some(expected) if question.accepts(status) => read_for(answer, expected).await?,
             // The status is what was asked; how the body ends is not.
@@ -42,7 +53,7 @@ where
                 let _ = tokio::time::timeout(MAX_BODY_WAIT, drain(answer)).await;
             }
         }
-        Ok(status)
+        Ok(Answer { status, ask })
     });
     tokio::select! {
         biased;

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use policy::ask::Ask;
 use policy::health::ProbeFailure;
 use policy::plan::{ProbeKind, ProxyVersion, Question};
 use rustix::io::Errno;
@@ -12,6 +13,7 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
 use wire::proxy::{Header, encode_v1, encode_v2};
 
+use super::http::Answer;
 use super::{http, talk};
 
 /// What a probe does.
@@ -39,6 +41,8 @@ pub(crate) enum Endpoint {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
     Passed,
+    /// Passed, and the backend asks for less than its weight.
+    Asks(Ask),
     Failed(ProbeFailure),
     /// This machine could not even try, which says nothing about the backend (out of descriptors, ports, memory).
     Untried(String),
@@ -73,27 +77,30 @@ where
     }
     match &check.kind {
         ProbeKind::Tcp => Outcome::Passed,
-        ProbeKind::Talk(dialogue) => judge(talk::hold(stream, dialogue).await),
+        ProbeKind::Talk(dialogue) => {
+            talk::hold(stream, dialogue).await.map_or_else(Outcome::Failed, |()| Outcome::Passed)
+        }
         ProbeKind::Alive => {
             let question = Question { method: "HEAD".to_owned(), ..Question::get("/") };
-            judge(http::ask(stream, &check.host, &question).await.and_then(|status| passed(status, is_alive(status))))
+            let answer = http::ask(stream, &check.host, &question).await;
+            answer.map_or_else(Outcome::Failed, |answer| judge(answer, is_alive))
         }
         ProbeKind::Http(question) => {
             let answer = http::ask(stream, &check.host, question).await;
-            judge(answer.and_then(|status| passed(status, question.accepts(status))))
+            answer.map_or_else(Outcome::Failed, |answer| match question.asked_by(answer.status) {
+                Some(wish) => Outcome::Asks(Ask::from_status(answer.status, wish)),
+                None => judge(answer, |status| question.accepts(status)),
+            })
         }
     }
 }
 
-fn judge(result: Result<(), ProbeFailure>) -> Outcome {
-    match result {
-        Ok(()) => Outcome::Passed,
-        Err(failure) => Outcome::Failed(failure),
+fn judge(answer: Answer, passes: impl Fn(u16) -> bool) -> Outcome {
+    match answer {
+        Answer { status, .. } if !passes(status) => Outcome::Failed(ProbeFailure::Status(status)),
+        Answer { ask: Some(ask), .. } => Outcome::Asks(ask),
+        Answer { ask: None, .. } => Outcome::Passed,
     }
-}
-
-fn passed(status: u16, passes: bool) -> Result<(), ProbeFailure> {
-    if passes { Ok(()) } else { Err(ProbeFailure::Status(status)) }
 }
 
 /// A process that answers at all is alive; 501 is how a server says that it does not know HEAD.
@@ -119,7 +126,7 @@ fn not_connected(error: &io::Error) -> Outcome {
 }
 
 /// The system's words without its number: `connection refused`.
-fn reason(error: &io::Error) -> String {
+pub(super) fn reason(error: &io::Error) -> String {
     let text = error.to_string();
     match text.split_once(" (os error") {
         Some((words, _)) => words.to_lowercase(),

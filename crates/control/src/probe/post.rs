@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use engine::Engine;
+use policy::ask::Ask;
 use policy::balance::Standing;
 use policy::health::{Health, ProbeFailure, Share};
 use policy::plan::PoolId;
@@ -16,6 +17,7 @@ use policy::rng::Rng;
 use tokio::sync::{Notify, Semaphore, watch};
 use tokio::time::{Instant, sleep, sleep_until};
 
+use super::agent::News;
 use super::once::{Check, Endpoint, Outcome, probe};
 use crate::backends::{Backends, Changed, Seat, Verdict};
 use crate::clock::steady_ms;
@@ -97,6 +99,8 @@ pub(crate) struct Post {
     /// `None`: only the name is followed.
     pub(crate) check: Option<Check>,
     pub(crate) watched: Vec<Watched>,
+    /// What the agent says, if there is one.
+    pub(crate) agent: Option<watch::Receiver<News>>,
     /// Rung when a worker could not connect.
     pub(crate) bell: Arc<Notify>,
     pub(crate) rng: Rng,
@@ -141,9 +145,9 @@ impl Post {
         let mut first = None;
         for endpoint in &endpoints {
             match probe(check, endpoint).await {
-                Outcome::Passed => {
+                outcome @ (Outcome::Passed | Outcome::Asks(_)) => {
                     self.choose(desk, endpoint);
-                    return Outcome::Passed;
+                    return outcome;
                 }
                 outcome => {
                     first.get_or_insert(outcome);
@@ -172,11 +176,12 @@ impl Post {
                     desk.tell_untried(now_ms, watched.seat, why);
                     continue;
                 }
-                (None, Outcome::Passed) => unchecked(),
+                (None, Outcome::Passed | Outcome::Asks(_)) => unchecked(),
                 (None, Outcome::Failed(failure)) => {
                     Verdict { standing: Standing::Out, share: Share::Full, reason: failure.to_string() }
                 }
-                (Some(_), Outcome::Passed) => watched.passed(now_ms),
+                (Some(_), Outcome::Passed) => watched.passed(now_ms, None),
+                (Some(_), Outcome::Asks(ask)) => watched.passed(now_ms, Some(ask.clone())),
                 (Some(_), Outcome::Failed(failure)) => watched.failed(now_ms, failure.clone()),
             };
             desk.judge(watched.seat, &verdict);
@@ -206,9 +211,25 @@ impl Post {
                 () = self.bell.notified() => break,
                 () = self.place.moved() => break,
                 () = at(step) => self.reweigh(desk),
+                news = heard(&mut self.agent) => self.hear(desk, &news),
             }
         }
         sleep_until(began + SHORTEST_PAUSE).await;
+    }
+
+    /// Takes an agent's word down.
+    fn hear(&mut self, desk: &Desk, news: &News) {
+        let now_ms = steady_ms();
+        for watched in &mut self.watched {
+            match news {
+                News::None => return,
+                News::Said(ask) => {
+                    watched.health.agent_asked(now_ms, ask.clone());
+                }
+                News::Silent(why) => watched.health.agent_silent(why.clone()),
+            }
+            desk.judge(watched.seat, &watched.verdict(now_ms));
+        }
     }
 
     fn is_ramping(&self) -> bool {
@@ -244,6 +265,16 @@ pub(crate) async fn announce_weights(desk: Arc<Desk>) {
     }
 }
 
+/// Waits for an agent's next word; one that is gone, or never was, says nothing.
+async fn heard(agent: &mut Option<watch::Receiver<News>>) -> News {
+    if let Some(agent) = agent
+        && agent.changed().await.is_ok()
+    {
+        return agent.borrow_and_update().clone();
+    }
+    std::future::pending().await
+}
+
 /// Waits for a time; `None` never comes.
 async fn at(time: Option<Instant>) {
     match time {
@@ -253,8 +284,8 @@ async fn at(time: Option<Instant>) {
 }
 
 impl Watched {
-    fn passed(&mut self, now_ms: u64) -> Verdict {
-        self.health.probe_passed(now_ms);
+    fn passed(&mut self, now_ms: u64, ask: Option<Ask>) -> Verdict {
+        self.health.probe_asked(now_ms, ask);
         self.verdict(now_ms)
     }
 

@@ -7,6 +7,7 @@ use policy::health::Health;
 use policy::plan::{Address, Backend, HealthCheck, Plan, Pool, PoolId, ProbeKind, ProxyVersion, Wanted};
 use tokio::sync::{Notify, watch};
 
+use super::agent::{News, Round};
 use super::once::{Check, Endpoint};
 use super::post::{Named, Place, Post, Watched};
 use crate::backends::Seat;
@@ -17,6 +18,7 @@ use crate::names::{Name, Resolution};
 #[derive(Debug, Default)]
 pub(crate) struct Roster {
     pub(crate) posts: Vec<Post>,
+    pub(crate) agents: Vec<Round>,
     /// Names to follow.
     pub(crate) names: HashMap<Name, watch::Sender<Resolution>>,
     /// Backends that nobody watches and that take work at once.
@@ -72,20 +74,22 @@ impl Roster {
     fn watch(&mut self, pool: &Pool, backend: &Backend, seat: Seat) {
         let health = Health::new(pool.health.as_ref(), backend.state, steady_ms()).with_slow_start(pool.slow_start);
         let watched = Watched { seat, health };
-        let post = self.post_of(pool, &backend.address);
+        let post = self.post_of(pool, &backend.address, seat);
         self.bells.0.insert(seat, Arc::clone(&self.posts[post].bell));
         self.posts[post].watched.push(watched);
     }
 
-    fn post_of(&mut self, pool: &Pool, address: &Address) -> usize {
+    fn post_of(&mut self, pool: &Pool, address: &Address, seat: Seat) -> usize {
         let terms = Terms::of(pool);
         let known = self.index.get(address).and_then(|posts| posts.iter().find(|(other, _)| *other == terms));
         if let Some((_, post)) = known {
             return *post;
         }
         let post = self.posts.len();
+        let agent = pool.health.as_ref().and_then(|check| self.agent(check, seat));
         let new = Post {
             place: self.place(address),
+            agent,
             check: pool.health.as_ref().map(|check| check_of(pool, check, address)),
             watched: Vec::new(),
             bell: Arc::default(),
@@ -94,6 +98,15 @@ impl Roster {
         self.posts.push(new);
         self.index.entry(address.clone()).or_default().push((terms, post));
         post
+    }
+
+    /// Has the agent of a check asked.
+    fn agent(&mut self, check: &HealthCheck, seat: Seat) -> Option<watch::Receiver<News>> {
+        let agent = check.agent.clone()?;
+        let (sender, news) = watch::channel(News::None);
+        let rng = dice(self.agents.len());
+        self.agents.push(Round { agent, patience: check.timeout, seat, news: sender, rng });
+        Some(news)
     }
 
     fn place(&mut self, address: &Address) -> Place {
@@ -164,7 +177,7 @@ fn host_of(address: &Address) -> String {
 mod tests {
     use std::time::Duration;
 
-    use policy::plan::Question;
+    use policy::plan::{Agent, Question};
 
     use super::*;
     use crate::samples::{check, plan, pool};
@@ -218,11 +231,13 @@ mod tests {
             with(|check| check.port = Some(81)),
             with(|check| check.fall = 9),
             with(|check| check.start_up = Duration::from_secs(1)),
+            with(|check| check.agent = Some(Agent { port: 82, interval: Duration::from_secs(1) })),
         ];
         let pools = checks.into_iter().map(|check| Pool { health: Some(check), ..pool("a", 1) });
         let roster = Roster::new(&plan(pools.collect()));
         let sizes: Vec<usize> = roster.posts.iter().map(|post| post.watched.len()).collect();
-        assert_eq!(sizes, [2, 1, 1, 1, 1]);
+        assert_eq!(sizes, [2, 1, 1, 1, 1, 1]);
+        assert_eq!((roster.agents.len(), roster.agents[0].seat), (1, seat(6, 0)));
         assert_eq!(roster.posts[2].check.as_ref().unwrap().host, "127.0.0.1:81");
     }
 

@@ -4,6 +4,7 @@ use std::os::unix::net::UnixListener;
 use std::sync::mpsc;
 use std::thread;
 
+use policy::ask::Wish;
 use policy::plan::{Expected, Pattern, Talk};
 
 use super::*;
@@ -190,6 +191,39 @@ async fn no_more_of_a_body_is_read_than_64_kib() {
     assert_eq!(outcome(wanting(text("ok")), &answer(&format!("{before}ok"))).await, Outcome::Passed);
     let late = outcome(wanting(text("ok")), &answer(&format!("{after}ok"))).await;
     assert!(unexpected(&late).starts_with("the body lacks `ok`: it begins `xxx"), "{late:?}");
+}
+
+fn asks(outcome: Outcome) -> (Wish, String) {
+    match outcome {
+        Outcome::Asks(ask) => (ask.wish, ask.words),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn passing_answer_may_ask_for_less() {
+    let with = |fields: &str| format!("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n{fields}\r\n");
+    for kind in [ProbeKind::Alive, get("/")] {
+        let (wish, words) = asks(outcome(kind.clone(), &with("X-Evenkeel-Weight: 50\r\n")).await);
+        assert_eq!((wish, words.as_str()), (Wish::Part(500), "x-evenkeel-weight: 50"));
+        let (wish, _) =
+            asks(outcome(kind.clone(), &with("x-evenkeel-state: drain\r\nx-evenkeel-weight: 50\r\n")).await);
+        assert_eq!(wish, Wish::Drain);
+        assert_eq!(outcome(kind, &with("x-evenkeel-weight: much\r\n")).await, Outcome::Passed);
+    }
+    let failing = "HTTP/1.1 500 No\r\ncontent-length: 0\r\nx-evenkeel-weight: 50\r\n\r\n";
+    assert_eq!(outcome(get("/"), failing).await, status(500));
+}
+
+#[tokio::test]
+async fn statuses_of_the_file_ask_for_less_and_pass() {
+    let question = Question { degraded: vec![(429, 429)], drain: vec![(503, 503)], ..Question::get("/") };
+    let kind = || ProbeKind::Http(Box::new(question.clone()));
+    let answer = |status: &str| format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\n\r\n");
+    let asked = asks(outcome(kind(), &answer("429 Busy")).await);
+    assert_eq!(asked, (Wish::Part(500), "status 429".to_owned()));
+    assert_eq!(asks(outcome(kind(), &answer("503 Leaving")).await).0, Wish::Drain);
+    assert_eq!(outcome(kind(), &answer("500 No")).await, status(500));
 }
 
 /// A server for one connection that does as it is told; what it read last is received.

@@ -42,6 +42,7 @@ fn scene(kind: Option<ProbeKind>) -> Scene {
         place: Place::Named(Named { answers: receiver, chosen: None }),
         check,
         watched: vec![Watched { seat: SEAT, health: Health::new(health.as_ref(), Wanted::Ready, 0) }],
+        agent: None,
         bell: Arc::default(),
         rng: Rng::new(1),
     };
@@ -166,6 +167,7 @@ fn own_exhaustion_changes_nothing() {
         place: Place::Fixed(Endpoint::Tcp(closed_port())),
         check: None,
         watched: vec![Watched { seat: SEAT, health: Health::new(None, Wanted::Ready, 0) }],
+        agent: None,
         bell: Arc::default(),
         rng: Rng::new(1),
     };
@@ -186,6 +188,7 @@ fn posts_spread_over_an_interval_after_the_first_round() {
             send_proxy: None,
         }),
         watched: vec![Watched { seat: SEAT, health: Health::new(Some(&check), Wanted::Ready, 0) }],
+        agent: None,
         bell: Arc::default(),
         rng: Rng::new(1),
     };
