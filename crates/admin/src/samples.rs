@@ -56,6 +56,7 @@ fn ready(since: SystemTime) -> BackendStatus {
         address: "10.0.0.11:8080".to_owned(),
         resolved: Some("10.0.0.11:8080".to_owned()),
         weight: 2,
+        weight_permille: 1000,
         tier: 0,
         state: State::Ready,
         reason: "1 probe passed".to_owned(),
@@ -128,5 +129,6 @@ pub(crate) fn pool(addr: SocketAddr, health: Option<HealthCheck>) -> Pool {
         forwarded: false,
         idle_connections: 8,
         idle_timeout: None,
+        slow_start: None,
     }
 }

@@ -95,6 +95,7 @@ fn pool(backends: &[SocketAddr]) -> Pool {
         forwarded: false,
         idle_connections: 8,
         idle_timeout: seconds(5),
+        slow_start: None,
     }
 }
 

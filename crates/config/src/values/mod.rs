@@ -7,5 +7,6 @@ pub(crate) mod host;
 pub(crate) mod name;
 pub(crate) mod path;
 pub(crate) mod pattern;
+pub(crate) mod reply;
 pub(crate) mod size;
 pub(crate) mod template;

@@ -229,11 +229,37 @@ health = { grpc = "x" }
 sticky = "cookie"
 max_requests = 1000
 queue = { size = 1 }
-slow_start = "1s"
 [pool.beta]
 policy = "maglev"
 backends = ["a:1"]
 health = "redis"
+"#,
+    );
+}
+
+#[test]
+fn bad_checks_are_told_by_key() {
+    assert_told(
+        "bad_checks",
+        r#"
+[listener.web]
+bind = ":80"
+pool = "a"
+[pool.a]
+backends = ["a:1", "b:1"]
+health = { http = "/x", send = "x", status = ["100-200", 700], body = "", method = "get", headers = { host = "x" } }
+[pool.b]
+backends = ["a:1", "b:1"]
+health = { tcp = true, body = "x", send = '\q', expect = { regex = "(" } }
+[pool.c]
+backends = ["a:1", "unix:/run/c.sock"]
+health = { port = 81, status = 200 }
+[pool.d]
+backends = ["a:1", "unix:/run/d.sock"]
+health = { port = 81 }
+[pool.e]
+backends = ["a:1", "b:1"]
+health = { http = "/x", method = "HEAD", body = "x", status = [] }
 "#,
     );
 }

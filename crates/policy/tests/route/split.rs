@@ -45,6 +45,7 @@ fn pool(name: &str) -> Pool {
         forwarded: false,
         idle_connections: 1,
         idle_timeout: None,
+        slow_start: None,
     }
 }
 

@@ -6,6 +6,7 @@ mod least_requests;
 mod power_of_two;
 mod random;
 mod round_robin;
+mod weights;
 
 use std::cell::RefCell;
 use std::net::{IpAddr, Ipv4Addr};
