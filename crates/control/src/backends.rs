@@ -469,6 +469,25 @@ mod tests {
     }
 
     #[test]
+    fn ejection_hides_a_slow_start_but_not_what_the_backend_asks() {
+        let backends = backends(Wanted::Ready);
+        let shared = &backends.shared.pools[0].backends[0];
+        let ramping = Verdict { share: Share::SlowStart(50), ..verdict(Standing::Ready, "back") };
+        backends.judge(SEAT, &ramping);
+        let ejected = Against::Ejected { reason: "3 failures in a row".to_owned(), until: SystemTime::UNIX_EPOCH };
+        backends.rule(SEAT, ejected, Tally::default());
+        backends.conclude(SEAT);
+        assert_eq!((backends.records()[0][0].state, shared.standing()), (State::Ejected, Standing::Ejected));
+        backends.judge(SEAT, &Verdict { share: Share::SlowStart(90), ..ramping });
+        assert_eq!((shared.standing(), shared.permille()), (Standing::Ejected, 90), "it goes on meanwhile");
+        backends.judge(SEAT, &Verdict { share: Share::Drained, ..verdict(Standing::Excluded, "drain") });
+        assert_eq!((backends.records()[0][0].state, shared.standing()), (State::Drained, Standing::Excluded));
+        backends.rule(SEAT, Against::Nothing, Tally::default());
+        assert_eq!(backends.judge(SEAT, &verdict(Standing::Ready, "1 probe passed")), Changed::Yes);
+        assert_eq!((backends.records()[0][0].state, shared.permille()), (State::Ready, 1000));
+    }
+
+    #[test]
     fn who_is_spared_stays_ready_and_says_why() {
         let backends = backends(Wanted::Ready);
         backends.judge(SEAT, &verdict(Standing::Ready, "1 probe passed"));
