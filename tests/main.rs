@@ -23,6 +23,8 @@ mod forwarding;
 #[cfg(test)]
 mod harness;
 #[cfg(test)]
+mod health;
+#[cfg(test)]
 mod interim;
 #[cfg(test)]
 mod lifecycle;

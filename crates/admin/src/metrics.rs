@@ -174,11 +174,21 @@ const POOL: &[Metric<PoolStatus>] = &[
     ),
 ];
 
+fn takes_work(state: State) -> bool {
+    matches!(state, State::Ready | State::SlowStart)
+}
+
 const BACKEND: &[Metric<BackendStatus>] = &[
-    Metric::new("evenkeel_backend_ready", Gauge, |b| flag(b.state == State::Ready), "1 while it is ready"),
+    Metric::new("evenkeel_backend_ready", Gauge, |b| flag(takes_work(b.state)), "1 while it is ready or in slow start"),
     Metric::new("evenkeel_backend_state", Gauge, |_| Whole(1), "1; its state is the label")
         .labelled(|backend| Some(("state", backend.state.name()))),
     Metric::new("evenkeel_backend_weight", Gauge, |b| Whole(b.weight.into()), "share of work"),
+    Metric::new(
+        "evenkeel_backend_weight_permille",
+        Gauge,
+        |b| Whole(b.weight_permille.into()),
+        "what it gets of its weight now, in thousandths",
+    ),
     Metric::new("evenkeel_backend_active_attempts", Gauge, |b| Whole(b.active.into()), "attempts that run now"),
     Metric::new("evenkeel_backend_idle_connections", Gauge, |b| Whole(b.idle), "idle connections now"),
     Metric::new("evenkeel_backend_attempts", Counter, |b| Whole(b.attempts), "attempts begun"),

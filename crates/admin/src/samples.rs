@@ -67,6 +67,7 @@ fn ready(since: SystemTime) -> BackendStatus {
         address: "10.0.0.11:8080".to_owned(),
         resolved: Some("10.0.0.11:8080".to_owned()),
         weight: 2,
+        weight_permille: 1000,
         tier: 0,
         max_requests: Some(27),
         state: State::Ready,
@@ -149,5 +150,6 @@ pub(crate) fn pool(addr: SocketAddr, health: Option<HealthCheck>) -> Pool {
         idle_connections: 8,
         idle_timeout: None,
         queue: policy::plan::Queue::default(),
+        slow_start: None,
     }
 }

@@ -20,7 +20,7 @@ use crate::descriptors;
 use crate::failures::Ring;
 use crate::names::{LOOKUPS_AT_ONCE, follow};
 use crate::passive::Passive;
-use crate::probe::post::{Desk, PROBES_AT_ONCE, unchecked};
+use crate::probe::post::{Desk, PROBES_AT_ONCE, announce_weights, unchecked};
 use crate::probe::roster::Roster;
 use crate::reports::{Clerk, QUEUE};
 use crate::status::{Handle, ProcessRecord};
@@ -131,6 +131,10 @@ impl Plane {
         let log = runtime.block_on(async {
             for (n, (name, answers)) in roster.names.into_iter().enumerate() {
                 tokio::spawn(follow(name, answers, Arc::clone(&lookups), dice(n)));
+            }
+            tokio::spawn(announce_weights(Arc::clone(desk)));
+            for round in roster.agents {
+                tokio::spawn(round.keep(Arc::clone(desk)));
             }
             for post in roster.posts {
                 tokio::spawn(post.keep(Arc::clone(desk)));

@@ -127,6 +127,8 @@ pub struct BackendStatus {
     pub resolved: Option<String>,
     /// Share of work.
     pub weight: u32,
+    /// What it gets of its weight now, in thousandths.
+    pub weight_permille: u16,
     /// Lower tiers first.
     pub tier: u8,
     /// Most running attempts, if there is a cap.
@@ -312,6 +314,7 @@ impl ProcessRecord {
             address: backend.address.to_string(),
             resolved: shared.resolved().map(|addr| addr.to_string()),
             weight: backend.weight,
+            weight_permille: shared.permille(),
             tier: backend.tier,
             max_requests: backend.max_requests,
             state: if record.state == State::Drained && active > 0 { State::Draining } else { record.state },

@@ -1,7 +1,7 @@
 //! The pools of one worker: picking a backend, its idle connections, and opening new ones.
 //!
-//! Owns what a worker knows of backends for itself (its balancer, idle connections, retry budget). Standings and
-//! addresses come from [`crate::Shared`] and are read anew whenever a pool's epoch has moved.
+//! Owns what a worker knows of backends for itself (its balancer, idle connections, retry budget). Standings, weights
+//! and addresses come from [`crate::Shared`] and are read anew whenever a pool's epoch has moved.
 
 use std::cell::{Cell, RefCell};
 use std::io;
@@ -21,7 +21,7 @@ use crate::counters::BackendCounters;
 use crate::exchange::Tried;
 use crate::passive::{Risk, SKIP, Trial};
 use crate::queue::Capped;
-use crate::shared::{BackendShared, PoolShared, Shared};
+use crate::shared::{BackendShared, PoolShared, Shared, WHOLE_WEIGHT};
 use crate::stream::Stream;
 use crate::worker::Worker;
 
@@ -41,6 +41,7 @@ struct WorkerBackend {
     /// Number of the backend in the whole plan, for [`crate::timers`].
     number: u32,
     standing: Cell<Standing>,
+    permille: Cell<u16>,
     /// Until when this worker leaves it alone, having failed to connect.
     skipped: Cell<Option<Instant>>,
     address: Cell<Option<SocketAddr>>,
@@ -63,6 +64,7 @@ impl WorkerPool {
                 WorkerBackend {
                     number: number - 1,
                     standing: Cell::default(),
+                    permille: Cell::new(WHOLE_WEIGHT),
                     skipped: Cell::default(),
                     address: Cell::default(),
                     idle: RefCell::default(),
@@ -80,7 +82,7 @@ impl WorkerPool {
         pools
     }
 
-    /// Reads standings and addresses anew if any has changed.
+    /// Reads standings, weights and addresses anew if any has changed.
     fn refresh(&self, shared: &PoolShared) {
         let epoch = shared.epoch.load(Ordering::Acquire);
         if self.epoch.replace(epoch) == epoch {
@@ -90,6 +92,10 @@ impl WorkerPool {
         trials.clear();
         for (index, (backend, shared)) in self.backends.iter().zip(&shared.backends).enumerate() {
             backend.address.set(shared.resolved());
+            let permille = shared.permille();
+            if backend.permille.replace(permille) != permille {
+                self.balancer.borrow_mut().weight_changed(index, permille);
+            }
             self.set_standing(index, shared.standing());
             if shared.passive.has_trial() {
                 trials.push(index);

@@ -4,7 +4,7 @@
 //! and the workers, read by every pick) and the counters of each worker (written by one thread, read by `control`).
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, RwLock};
 
 use policy::balance::{Loads, Standing};
@@ -16,6 +16,9 @@ use crate::counters::{BackendCounters, WorkerCounters};
 use crate::credits::Credits;
 use crate::passive::Passive;
 use crate::queue::{Capped, Queue, QueueFigures};
+
+/// A backend's whole weight, in thousandths.
+pub(crate) const WHOLE_WEIGHT: u16 = 1000;
 
 /// The shared state of a process.
 #[derive(Debug)]
@@ -37,7 +40,7 @@ pub struct Shared {
 /// The shared state of a pool.
 #[derive(Debug)]
 pub struct PoolShared {
-    /// Grows with each change of a standing or address, after the change; workers compare it at each pick.
+    /// Grows with each change of a standing or address, and some time after changes of weights, after the change; workers compare it at each pick.
     pub epoch: AtomicU64,
     /// By index in the pool.
     pub backends: Vec<BackendShared>,
@@ -50,6 +53,8 @@ pub struct PoolShared {
 #[repr(align(128))]
 pub struct BackendShared {
     standing: AtomicU8,
+    /// Thousandths of its weight that it gets.
+    permille: AtomicU16,
     active: AtomicU32,
     /// Evidence for passive health.
     pub passive: Passive,
@@ -133,6 +138,18 @@ impl PoolShared {
         self.queue.as_ref().map(|queue| queue.figures()).unwrap_or_default()
     }
 
+    /// Sets the thousandths of a backend's weight that it gets. Workers hear of it with the next change of a standing, or
+    /// by [`PoolShared::announce`], which is for the caller to call when it has set all: in a large pool, each
+    /// announcement costs each worker a look at every backend. Returns whether it differs from the old one.
+    pub fn set_weight(&self, backend: usize, permille: u16) -> bool {
+        self.backends[backend].permille.swap(permille, Ordering::Relaxed) != permille
+    }
+
+    /// Has the workers look for what has changed.
+    pub fn announce(&self) {
+        self.epoch.fetch_add(1, Ordering::Release);
+    }
+
     /// Tells the workers where a named backend is now.
     pub fn set_resolved(&self, backend: usize, addr: Option<SocketAddr>) {
         if let Ok(mut resolved) = self.backends[backend].resolved.write() {
@@ -152,8 +169,10 @@ impl BackendShared {
             Wanted::Ready => Standing::Unknown,
             Wanted::Drained | Wanted::Down => Standing::Excluded,
         };
+        let permille = AtomicU16::new(WHOLE_WEIGHT);
         Self {
             standing: AtomicU8::new(standing as u8),
+            permille,
             active: AtomicU32::new(0),
             passive: Passive::default(),
             resolved: RwLock::new(resolved),
@@ -167,6 +186,12 @@ impl BackendShared {
             [Standing::Ready, Standing::Unknown, Standing::Ejected, Standing::Out, Standing::Excluded];
         let value = self.standing.load(Ordering::Acquire);
         ALL.into_iter().find(|&standing| standing as u8 == value).unwrap_or_default()
+    }
+
+    /// Thousandths of its weight that it gets.
+    #[must_use]
+    pub fn permille(&self) -> u16 {
+        self.permille.load(Ordering::Relaxed)
     }
 
     /// Where it is, if known; for Unix sockets never.

@@ -101,6 +101,7 @@ fn pool(backends: &[SocketAddr]) -> Pool {
         idle_connections: 8,
         idle_timeout: seconds(5),
         queue: policy::plan::Queue::default(),
+        slow_start: None,
     }
 }
 

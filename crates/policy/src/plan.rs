@@ -4,6 +4,7 @@
 //! check it again. Indices ([`PoolId`], [`RouteId`], [`ListenerId`]) are valid by construction.
 
 mod eject;
+mod health;
 mod waiting;
 
 use std::net::SocketAddr;
@@ -11,6 +12,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub use eject::{Eject, FailureRate, LatencyRule};
+pub use health::{Agent, Expected, HealthCheck, ProbeKind, Question, Talk};
 pub use waiting::{Queue, Urgency};
 use wire::head::Method;
 
@@ -241,14 +243,23 @@ pub enum PathMatch {
     Regex(Pattern),
 }
 
-/// An anchored regular expression that remembers its source text.
+/// A regular expression that remembers its source text; anchored at both ends unless its user says otherwise.
 #[derive(Clone, Debug)]
 pub struct Pattern {
     /// As written.
     pub source: String,
-    /// Compiled as `^(?:source)$`.
+    /// Compiled, as `^(?:source)$` where it is anchored.
     pub regex: regex::bytes::Regex,
 }
+
+/// Expressions are equal when they were written alike.
+impl PartialEq for Pattern {
+    fn eq(&self, other: &Self) -> bool {
+        self.regex.as_str() == other.regex.as_str()
+    }
+}
+
+impl Eq for Pattern {}
 
 /// A condition on a named value.
 #[derive(Clone, Debug)]
@@ -443,6 +454,8 @@ pub struct Pool {
     pub idle_timeout: Option<Duration>,
     /// Where requests wait while every backend that could take them is at its cap; matters only where one has a cap.
     pub queue: Queue,
+    /// Over which time a backend that was out ramps up to its weight.
+    pub slow_start: Option<Duration>,
 }
 
 /// PROXY protocol version to send.
@@ -533,35 +546,6 @@ pub enum Wanted {
     Drained,
     /// Out.
     Down,
-}
-
-/// An active check.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct HealthCheck {
-    /// What one probe does.
-    pub kind: ProbeKind,
-    /// Between probes.
-    pub interval: Duration,
-    /// For one probe.
-    pub timeout: Duration,
-    /// Failures in a row that take a backend out.
-    pub fall: u32,
-    /// Successes in a row that bring it back.
-    pub rise: u32,
-}
-
-/// What one probe does.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ProbeKind {
-    /// Connects.
-    Tcp,
-    /// `HEAD /`; any well-formed answer below 500, or 501, passes.
-    Alive,
-    /// `GET path`; 200 to 399 passes.
-    Http {
-        /// The path with query.
-        path: String,
-    },
 }
 
 /// An own error page.

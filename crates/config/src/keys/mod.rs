@@ -3,12 +3,14 @@
 //! The parser ([`crate::decode`]), the reference page ([`crate::reference()`]) and the JSON Schema
 //! ([`crate::schema()`]) all read it, so that none can drift from the others.
 
+mod eject;
+mod health;
 mod listener;
 mod pool;
 mod process;
 mod route;
 
-pub(crate) use pool::HEALTH;
+pub(crate) use health::HEALTH;
 pub(crate) use process::ROOT;
 
 /// The key whose value is read before everything else.
@@ -123,6 +125,8 @@ pub(crate) enum Form {
     Regex,
     /// What a health check does.
     Health,
+    /// A range of statuses.
+    Statuses,
     /// A file to read.
     File,
     /// Files to include.
@@ -156,6 +160,7 @@ impl Form {
             Self::Template => "a template",
             Self::Regex => "a regular expression",
             Self::Health => "a path, `alive`, `tcp` or `off`",
+            Self::Statuses => "a range such as \"200-299\"",
             Self::File => "a file path",
             Self::Glob => "a file pattern",
             Self::Page => "`file:PATH`",

@@ -1,10 +1,11 @@
 //! Keys of `[pool.NAME]`, and those that routes share with it.
 
+use super::eject::{EJECT, OFF};
+use super::health::HEALTH;
 use super::{DURATION_OR_OFF, Default, Form, Key, Kind, Off, Section, key, not_yet};
 
 /// Most that may be written for a cap.
 const MAX_REQUESTS: i64 = 1_000_000;
-const DURATION: Kind = Kind::Duration { off: Off::Refused, min_ms: 10 };
 
 pub(super) static POOL: Section = Section {
     heading: "[pool.NAME]",
@@ -96,9 +97,15 @@ pub(super) static POOL: Section = Section {
             "Where requests wait while every backend that could take them is at its cap.",
             "{ size = 200, timeout = \"2s\" }",
         ),
+        key(
+            "slow_start",
+            DURATION_OR_OFF,
+            Default::Is("\"off\""),
+            "A backend that was out returns with 5 % of its weight, and gets all of it after this time, growing evenly.",
+            "\"30s\"",
+        ),
         not_yet("sticky", "Keeps a client at its backend.", "the nearest is `policy = \"ip-hash\"`"),
         not_yet("max_connections", "Most connections to a backend.", ""),
-        not_yet("slow_start", "Ramps a new backend up.", "`weight` can be raised by hand"),
         key(
             "eject",
             Kind::Either(&[OFF, Kind::Table(&EJECT)]),
@@ -163,135 +170,6 @@ static BACKEND: Section = Section {
             Kind::Count { min: 1, max: MAX_REQUESTS },
             Default::Unset("the pool's"),
             "Most running requests for this backend.",
-            "200",
-        ),
-    ],
-};
-
-pub(crate) static HEALTH: Section = Section {
-    heading: "[pool.NAME.health]",
-    about: "The long form of `health`. One of `http`, `alive` and `tcp` says what a probe does; without any it is `alive`.",
-    keys: &[
-        key(
-            "http",
-            Kind::Text(Form::Path),
-            Default::Unset("not this check"),
-            "GET this path (it may have a query); passes with 200 to 399.",
-            "\"/healthz\"",
-        ),
-        key(
-            "alive",
-            Kind::Flag,
-            Default::Unset("true unless another is chosen"),
-            "HEAD /; passes with any well-formed answer below 500, or 501.",
-            "true",
-        ),
-        key("tcp", Kind::Flag, Default::Unset("not this check"), "Connects; a hung process passes.", "true"),
-        key("interval", DURATION, Default::Is("\"2s\""), "Between two probes of a backend.", "\"5s\""),
-        key("timeout", DURATION, Default::Is("\"1s\""), "For one probe.", "\"500ms\""),
-        key(
-            "fall",
-            Kind::Count { min: 1, max: 100 },
-            Default::Is("3"),
-            "Failures in a row that take a backend out.",
-            "2",
-        ),
-        key("rise", Kind::Count { min: 1, max: 100 }, Default::Is("2"), "Successes in a row that bring it back.", "1"),
-        not_yet("grpc", "The gRPC health service.", "the nearest is `tcp = true`"),
-        not_yet("tls", "A TLS handshake.", "the nearest is `tcp = true`"),
-        not_yet("postgres", "A PostgreSQL handshake.", "the nearest is `tcp = true`"),
-        not_yet("mysql", "A MySQL handshake.", "the nearest is `tcp = true`"),
-        not_yet("redis", "A Redis PING.", "the nearest is `tcp = true`"),
-    ],
-};
-
-const OFF: Kind = Kind::Choice { now: &["off"], later: &[] };
-
-static EJECT: Section = Section {
-    heading: "[pool.NAME.eject]",
-    about: "When real requests take a backend out (docs/reliability.md). Failures are: no connection, a reset, no first \
-            byte in time, an answer that is no HTTP or is cut short, and the statuses below. What fails at every \
-            backend alike ejects none.",
-    keys: &[
-        key(
-            "failures",
-            Kind::Count { min: 1, max: 1000 },
-            Default::Is("3"),
-            "Failures in a row, over all workers, that eject a backend.",
-            "5",
-        ),
-        key(
-            "for",
-            DURATION,
-            Default::Is("\"1s\""),
-            "How long the first ejection lasts. Each further one lasts twice as long; ten times this without one halves \
-             it again.",
-            "\"5s\"",
-        ),
-        key("max_for", DURATION, Default::Is("\"60s\""), "The longest ejection.", "\"5m\""),
-        key(
-            "max_share",
-            Kind::Count { min: 1, max: 100 },
-            Default::Is("50"),
-            "Most backends of the pool that may be ejected or down, in per cent; beyond it no more are ejected. At \
-             least one may, never all.",
-            "30",
-        ),
-        key(
-            "statuses",
-            Kind::List(&Kind::Count { min: 400, max: 599 }),
-            Default::Is("[502, 503, 504]"),
-            "Statuses of answers that count as failures.",
-            "[500, 502, 503, 504]",
-        ),
-        key(
-            "failure_rate",
-            Kind::Either(&[OFF, Kind::Table(&FAILURE_RATE)]),
-            Default::Is("{}"),
-            "Ejects a backend that fails too large a share of its attempts within ten seconds.",
-            "{ percent = 20, requests = 100 }",
-        ),
-        key(
-            "latency",
-            Kind::Either(&[OFF, Kind::Table(&LATENCY)]),
-            Default::Is("\"off\""),
-            "Ejects a backend whose first bytes take many times longer than the others' (and 10 ms more).",
-            "{ factor = 5, requests = 50 }",
-        ),
-    ],
-};
-
-static FAILURE_RATE: Section = Section {
-    heading: "[pool.NAME.eject.failure_rate]",
-    about: "The rule for a backend that fails now and then.",
-    keys: &[
-        key("percent", Kind::Count { min: 1, max: 100 }, Default::Is("50"), "The share that ejects it.", "20"),
-        key(
-            "requests",
-            Kind::Count { min: 1, max: 1_000_000 },
-            Default::Is("20"),
-            "Attempts within ten seconds that a judgement needs.",
-            "100",
-        ),
-    ],
-};
-
-static LATENCY: Section = Section {
-    heading: "[pool.NAME.eject.latency]",
-    about: "The rule for a backend that is slower than the others.",
-    keys: &[
-        key(
-            "factor",
-            Kind::Count { min: 2, max: 1000 },
-            Default::Is("5"),
-            "So many times the median of the other backends.",
-            "10",
-        ),
-        key(
-            "requests",
-            Kind::Count { min: 1, max: 1_000_000 },
-            Default::Is("50"),
-            "Answers within ten seconds that a judgement needs, of each backend.",
             "200",
         ),
     ],

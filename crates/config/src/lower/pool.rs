@@ -49,16 +49,21 @@ fn one(context: &mut Context<'_>, member: &Member, table: &Table, backends: Vec<
         let problem = Problem::new(code::MISSING_KEY, "`queue` without `max_requests` holds nobody back");
         context.error(table.place("queue"), problem.remedy("add for instance `max_requests = 100`"));
     }
+    let health = health::of(context, table)?;
+    if health.as_ref().is_some_and(|check| check.port.is_some() || check.agent.is_some()) {
+        health::refuse_sockets(context, table, &backends)?;
+    }
     Some(Pool {
         name: member.name.clone(),
         policy: policy(table.words("policy")?.text),
         backends,
-        health: health::of(context, table)?,
+        health,
         eject: eject::of(context, table)?,
         host,
         send_proxy,
         forwarded: table.flag("forwarded")?,
         idle_connections: table.count("idle_connections")?,
+        slow_start: table.wait("slow_start")?,
         idle_timeout: table.table("timeouts")?.wait("keep_alive")?,
         queue: queue(table.table("queue")?)?,
     })

@@ -8,5 +8,6 @@ pub(crate) mod name;
 pub(crate) mod path;
 pub(crate) mod pattern;
 pub(crate) mod rate;
+pub(crate) mod reply;
 pub(crate) mod size;
 pub(crate) mod template;

@@ -227,7 +227,6 @@ policy = { hash = "header:x-user" }
 backends = ["https://a", "h2c://a:1", "h2://a:1", "srv:_http._tcp.app", { address = "b:1" }]
 health = { grpc = "x" }
 sticky = "cookie"
-slow_start = "1s"
 [pool.beta]
 policy = "maglev"
 backends = ["a:1"]
@@ -263,6 +262,33 @@ limits = { rate = "5/s", by = "header:no good" }
 [pool.app]
 backends = ["10.0.0.11:8080", "10.0.0.12:8080"]
 queue = { size = 5 }
+"#,
+    );
+}
+
+#[test]
+fn bad_checks_are_told_by_key() {
+    assert_told(
+        "bad_checks",
+        r#"
+[listener.web]
+bind = ":80"
+pool = "a"
+[pool.a]
+backends = ["a:1", "b:1"]
+health = { http = "/x", send = "x", status = ["100-200", 700], body = "", method = "get", headers = { host = "x" } }
+[pool.b]
+backends = ["a:1", "b:1"]
+health = { tcp = true, body = "x", send = '\q', expect = { regex = "(" } }
+[pool.c]
+backends = ["a:1", "unix:/run/c.sock"]
+health = { port = 81, status = 200 }
+[pool.d]
+backends = ["a:1", "unix:/run/d.sock"]
+health = { port = 81 }
+[pool.e]
+backends = ["a:1", "b:1"]
+health = { http = "/x", method = "HEAD", body = "x", status = [] }
 "#,
     );
 }

@@ -50,6 +50,7 @@ pub(crate) fn pool(name: &str, backends: u16) -> Pool {
         idle_connections: 8,
         idle_timeout: None,
         queue: policy::plan::Queue::default(),
+        slow_start: None,
     }
 }
 
@@ -60,7 +61,9 @@ pub(crate) fn backend(address: Address) -> Backend {
 
 /// A quick check.
 pub(crate) fn check(kind: ProbeKind) -> HealthCheck {
-    HealthCheck { kind, interval: Duration::from_millis(100), timeout: Duration::from_secs(5), fall: 2, rise: 2 }
+    let interval = Duration::from_millis(100);
+    let timeout = Duration::from_secs(5);
+    HealthCheck { interval, interval_in_doubt: interval / 3, timeout, fall: 2, ..HealthCheck::new(kind) }
 }
 
 /// A backend that answers every request with a status that can be changed, and counts.

@@ -1,6 +1,8 @@
 //! `first`: the first backend in file order that can. Driven by [`super::tiers`].
+//!
+//! Weights mean nothing here, but what a backend gets of its own does: it is taken with that chance, else the next is.
 
-use super::tiers::{Choose, Member};
+use super::tiers::{Choose, Member, WHOLE};
 use super::{Loads, Pick};
 
 /// Members in file order.
@@ -17,6 +19,14 @@ impl Choose for First {
 
     /// O(tried): at most so many members are stepped over.
     fn choose(&mut self, pick: &mut Pick<'_>) -> Option<u16> {
-        self.0.iter().map(|member| member.backend).find(|backend| !pick.tried.contains(backend))
+        let (tried, rng) = (pick.tried, &mut *pick.rng);
+        let mut untried = self.0.iter().filter(|member| !tried.contains(&member.backend));
+        let first = untried.next()?;
+        let mut takes =
+            |member: &Member| member.permille >= WHOLE || rng.below(u64::from(WHOLE)) < u64::from(member.permille);
+        if takes(first) {
+            return Some(first.backend);
+        }
+        Some(untried.find(|member| takes(member)).unwrap_or(first).backend)
     }
 }

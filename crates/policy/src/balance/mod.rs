@@ -71,6 +71,8 @@ pub struct Pick<'a> {
 pub trait Balancer {
     /// The backend's standing changed.
     fn backend_changed(&mut self, backend: usize, standing: Standing);
+    /// The backend gets so many thousandths of its weight from now on: 1000 until told otherwise, and never less than 1.
+    fn weight_changed(&mut self, backend: usize, permille: u16);
     /// An attempt at the backend begins in this worker; `loads` counts it already.
     fn taken(&mut self, backend: usize, loads: &dyn Loads);
     /// An attempt at the backend ended in this worker; `loads` counts it no longer.

@@ -30,6 +30,11 @@ impl Shares {
         Self { members: members.to_vec(), starts, total }
     }
 
+    /// The members, in file order.
+    pub(super) fn members(&self) -> &[Member] {
+        &self.members
+    }
+
     /// A member by chance, never one of `avoid`; `None` if there is no other. What the avoided leave behind is shared by
     /// weight: the throw falls on the line without them, and then steps over each that lies before it.
     pub(super) fn throw(&self, avoid: &[u16], rng: &mut Rng) -> Option<Member> {
@@ -64,7 +69,10 @@ mod tests {
     use super::*;
 
     fn members(weights: &[u32]) -> Vec<Member> {
-        (0..).zip(weights).map(|(backend, weight)| Member { backend, weight: *weight, key: 0 }).collect()
+        (0..)
+            .zip(weights)
+            .map(|(backend, weight)| Member { backend, weight: *weight, permille: 1000, key: 0 })
+            .collect()
     }
 
     #[test]

@@ -2,19 +2,24 @@
 //!
 //! Owns the order of choice and the avoidance of tried backends, for every policy alike. What to do within one level is
 //! the policy's business ([`Choose`]). A change of standing is O(n) and only marks the two levels it touches; the policy
-//! hears of its new members at the next pick, so that a burst of changes costs one rebuild.
+//! hears of its new members and weights at the next pick, so that a burst of changes costs one rebuild.
 
 use super::{Balancer, Loads, Pick, Standing};
 use crate::plan::Backend;
 use crate::rng::mix;
+
+/// A whole weight, in thousandths.
+pub(super) const WHOLE: u16 = 1000;
 
 /// A backend as policies see it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Member {
     /// Its index in the pool.
     pub(super) backend: u16,
-    /// Its share of work, at least 1.
+    /// Its share of work in thousandths, at least 1: its weight times what it gets of it.
     pub(super) weight: u32,
+    /// What it gets of its weight, from 1 to [`WHOLE`].
+    pub(super) permille: u16,
     /// A hash of its name: the same in every worker, process and generation of the plan.
     pub(super) key: u64,
 }
@@ -48,14 +53,24 @@ enum Rank {
 /// One backend of the pool, eligible or not.
 struct Slot {
     member: Member,
+    /// Its weight in the file.
+    weight: u32,
     tier: u8,
     standing: Standing,
 }
 
 impl Slot {
     fn new(index: u16, backend: &Backend) -> Self {
-        let member = Member { backend: index, weight: backend.weight.max(1), key: key_of(&backend.name) };
-        Self { member, tier: backend.tier, standing: Standing::default() }
+        let member = Member { backend: index, weight: 1, permille: WHOLE, key: key_of(&backend.name) };
+        let weight = backend.weight.max(1);
+        let mut slot = Self { member, weight, tier: backend.tier, standing: Standing::default() };
+        slot.weigh(WHOLE);
+        slot
+    }
+
+    fn weigh(&mut self, permille: u16) {
+        self.member.permille = permille.clamp(1, WHOLE);
+        self.member.weight = self.weight.saturating_mul(u32::from(self.member.permille));
     }
 
     fn rank(&self) -> Option<Rank> {
@@ -197,6 +212,22 @@ impl<P: Choose> Balancer for Tiers<P> {
         self.leave(backend);
         self.slots[backend].standing = standing;
         self.enter(backend);
+    }
+
+    fn weight_changed(&mut self, backend: usize, permille: u16) {
+        let Some(slot) = self.slots.get_mut(backend) else { return };
+        let before = slot.member.permille;
+        slot.weigh(permille);
+        let member = slot.member;
+        if member.permille == before {
+            return;
+        }
+        let Some(at) = self.level_of(backend) else { return };
+        let level = &mut self.levels[at];
+        if let Some(place) = position(&level.members, member.backend) {
+            level.members[place] = member;
+            level.told = false;
+        }
     }
 
     fn taken(&mut self, backend: usize, loads: &dyn Loads) {

@@ -47,6 +47,7 @@ fn pool(name: &str) -> Pool {
         idle_connections: 1,
         idle_timeout: None,
         queue: policy::plan::Queue::default(),
+        slow_start: None,
     }
 }
 

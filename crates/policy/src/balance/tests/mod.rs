@@ -7,6 +7,7 @@ mod power_of_two;
 mod random;
 mod room;
 mod round_robin;
+mod weights;
 
 use std::cell::RefCell;
 use std::net::{IpAddr, Ipv4Addr};
