@@ -54,17 +54,34 @@ fn scan_origin_form(buf: &[u8], start: usize, out: &mut Request) -> Result<Targe
 /// What follows the path at the front of `bytes`, and whether the path may differ from its normal form.
 #[inline(always)]
 fn after_path(bytes: &[u8]) -> (&[u8], bool) {
-    let (mut rest, mut unusual) = (bytes, false);
-    loop {
-        rest = after_plain_path(rest);
-        match rest {
-            [b'.', ..] => unusual |= bytes[..bytes.len() - rest.len()].ends_with(b"/"),
-            [b'%' | b'\\', ..] => unusual = true,
-            [byte, ..] if is_plain_path_byte(*byte) => {}
-            _ => return (rest, unusual),
-        }
-        rest = &rest[1..];
+    let mut rest = after_plain_path(bytes);
+    // Dots within names are common and harmless.
+    while let [b'.', others @ ..] = rest
+        && !bytes[..bytes.len() - rest.len()].ends_with(b"/")
+    {
+        rest = after_plain_path(others);
     }
+    match rest {
+        [b' ' | b'?', ..] => (rest, false),
+        _ => after_other_path(bytes, rest),
+    }
+}
+
+/// The same from `rest` on, byte by byte: escapes come in rows.
+#[inline(never)]
+fn after_other_path<'a>(bytes: &'a [u8], mut rest: &'a [u8]) -> (&'a [u8], bool) {
+    let mut unusual = false;
+    while let [byte, others @ ..] = rest {
+        if !is_plain_path_byte(*byte) {
+            match byte {
+                b'.' => unusual |= bytes[..bytes.len() - rest.len()].ends_with(b"/"),
+                b'%' | b'\\' => unusual = true,
+                _ => break,
+            }
+        }
+        rest = others;
+    }
+    (rest, unusual)
 }
 
 #[inline(always)]
