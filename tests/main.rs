@@ -17,9 +17,13 @@ mod connections;
 #[cfg(test)]
 mod drills;
 #[cfg(test)]
+mod ejection;
+#[cfg(test)]
 mod forwarding;
 #[cfg(test)]
 mod harness;
+#[cfg(test)]
+mod health;
 #[cfg(test)]
 mod interim;
 #[cfg(test)]
@@ -30,6 +34,10 @@ mod limits;
 mod logs;
 #[cfg(test)]
 mod own_answers;
+#[cfg(test)]
+mod queues;
+#[cfg(test)]
+mod rates;
 #[cfg(test)]
 mod routing;
 #[cfg(test)]

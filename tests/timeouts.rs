@@ -152,9 +152,10 @@ fn route_may_have_timeouts_of_its_own() {
     assert_eq!(front.exchange("GET /slow HTTP/1.1\r\nHost: a\r\n\r\n").status(), 504);
 }
 
-/// Two backends, of which the first is bad and is asked first.
+/// Two backends, of which the first is bad and is asked first, however often it fails.
 fn bad_then_good(bad: &Backend, good: &Backend, pool: &str) -> Evenkeel {
-    Setup::over([&bad.address, &good.address].map(String::as_str)).pool("policy = \"first\"").pool(pool).start()
+    let terms = "policy = \"first\"\neject = \"off\"";
+    Setup::over([&bad.address, &good.address].map(String::as_str)).pool(terms).pool(pool).start()
 }
 
 #[test]

@@ -20,6 +20,8 @@ fn route(wanted: Match) -> Route {
         request_headers: HeaderRules::default(),
         response_headers: HeaderRules::default(),
         body_bytes: None,
+        urgency: Default::default(),
+        limit: None,
     }
 }
 

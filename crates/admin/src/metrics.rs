@@ -4,7 +4,7 @@
 
 use std::fmt;
 
-use control::{BackendStatus, ListenerStatus, ProcessState, ProcessStatus, State, Status};
+use control::{BackendStatus, ListenerStatus, PoolStatus, ProcessState, ProcessStatus, State, Status};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder};
 use prometheus_client::metrics::MetricType;
@@ -74,6 +74,12 @@ const PROCESS: &[Metric<ProcessStatus>] = &[
         |p| Whole(p.access_log_lost),
         "access log lines that could not be written",
     ),
+    Metric::new(
+        "evenkeel_rate_limit_forgotten_keys",
+        Counter,
+        |p| Whole(p.forgotten_credits),
+        "keys forgotten before their credit was whole, because too many others came",
+    ),
 ];
 
 const LISTENER: &[Metric<ListenerStatus>] = &[
@@ -97,6 +103,24 @@ const LISTENER: &[Metric<ListenerStatus>] = &[
         Counter,
         |l| Whole(l.refused),
         "requests refused as malformed or too large",
+    ),
+    Metric::new(
+        "evenkeel_listener_limited_requests",
+        Counter,
+        |l| Whole(l.limited),
+        "requests refused by a rate limit (429)",
+    ),
+    Metric::new(
+        "evenkeel_listener_would_limit_requests",
+        Counter,
+        |l| Whole(l.would_limit),
+        "requests that a rate limit with dry_run would have refused",
+    ),
+    Metric::new(
+        "evenkeel_listener_over_client_limit_connections",
+        Counter,
+        |l| Whole(l.over_client_limit),
+        "connections refused because limits.client_connections was reached",
     ),
     answers(|l| Whole(l.interim)).labelled(|_| Some(("class", "1xx"))),
     answers(|l| Whole(l.status_2xx)).labelled(|_| Some(("class", "2xx"))),
@@ -122,11 +146,49 @@ const fn answers(value: fn(&ListenerStatus) -> Value) -> Metric<ListenerStatus> 
     Metric::new("evenkeel_listener_answers", Counter, value, "answers sent, by class of status")
 }
 
+const POOL: &[Metric<PoolStatus>] = &[
+    Metric::new(
+        "evenkeel_pool_waiting_requests",
+        Gauge,
+        |p| Whole(p.queue.waiting),
+        "requests that wait in the queue now",
+    ),
+    Metric::new("evenkeel_pool_queued_requests", Counter, |p| Whole(p.queue.queued), "requests that had to wait"),
+    Metric::new(
+        "evenkeel_pool_queue_full_requests",
+        Counter,
+        |p| Whole(p.queue.full),
+        "requests refused because the queue was full",
+    ),
+    Metric::new(
+        "evenkeel_pool_queue_timeout_requests",
+        Counter,
+        |p| Whole(p.queue.timeouts),
+        "requests refused because they had waited too long",
+    ),
+    Metric::new(
+        "evenkeel_pool_queue_longest_wait_seconds",
+        Gauge,
+        |p| Real(p.queue.longest.as_secs_f64()),
+        "longest wait since the start",
+    ),
+];
+
+fn takes_work(state: State) -> bool {
+    matches!(state, State::Ready | State::SlowStart)
+}
+
 const BACKEND: &[Metric<BackendStatus>] = &[
-    Metric::new("evenkeel_backend_ready", Gauge, |b| flag(b.state == State::Ready), "1 while it is ready"),
+    Metric::new("evenkeel_backend_ready", Gauge, |b| flag(takes_work(b.state)), "1 while it is ready or in slow start"),
     Metric::new("evenkeel_backend_state", Gauge, |_| Whole(1), "1; its state is the label")
         .labelled(|backend| Some(("state", backend.state.name()))),
     Metric::new("evenkeel_backend_weight", Gauge, |b| Whole(b.weight.into()), "share of work"),
+    Metric::new(
+        "evenkeel_backend_weight_permille",
+        Gauge,
+        |b| Whole(b.weight_permille.into()),
+        "what it gets of its weight now, in thousandths",
+    ),
     Metric::new("evenkeel_backend_active_attempts", Gauge, |b| Whole(b.active.into()), "attempts that run now"),
     Metric::new("evenkeel_backend_idle_connections", Gauge, |b| Whole(b.idle), "idle connections now"),
     Metric::new("evenkeel_backend_attempts", Counter, |b| Whole(b.attempts), "attempts begun"),
@@ -138,6 +200,19 @@ const BACKEND: &[Metric<BackendStatus>] = &[
     ),
     Metric::new("evenkeel_backend_errors", Counter, |b| Whole(b.errors), "answers 5xx from it that were forwarded"),
     Metric::new("evenkeel_backend_failures", Counter, |b| Whole(b.failures), "attempts that failed"),
+    Metric::new(
+        "evenkeel_backend_faults",
+        Counter,
+        |b| Whole(b.faults),
+        "attempts that failed through its fault, as passive health counts them",
+    ),
+    Metric::new("evenkeel_backend_ejections", Counter, |b| Whole(b.ejections), "times it was ejected"),
+    Metric::new(
+        "evenkeel_backend_false_ejections",
+        Counter,
+        |b| Whole(b.false_ejections),
+        "ejections that its probes and the first trial spoke against",
+    ),
     Metric::new("evenkeel_backend_retries", Counter, |b| Whole(b.retries), "attempts that repeated a failed one"),
     Metric::new("evenkeel_backend_opened_connections", Counter, |b| Whole(b.connects), "connections opened"),
     Metric::new("evenkeel_backend_sent_bytes", Counter, |b| Whole(b.sent_bytes), "bytes of request bodies sent to it"),
@@ -182,6 +257,8 @@ impl Collector for Scrape {
         encode(&mut encoder, PROCESS, &[(Vec::new(), &status.process)])?;
         let listeners: Vec<_> = status.listeners.iter().map(|l| (vec![("listener", l.name.as_str())], l)).collect();
         encode(&mut encoder, LISTENER, &listeners)?;
+        let pools: Vec<_> = status.pools.iter().map(|pool| (vec![("pool", pool.name.as_str())], pool)).collect();
+        encode(&mut encoder, POOL, &pools)?;
         let backends: Vec<_> = status
             .pools
             .iter()
@@ -265,6 +342,7 @@ mod tests {
         [
             lines(PROCESS, &[], &status.process),
             lines(LISTENER, &["listener"], &status.listeners[0]),
+            lines(POOL, &["pool"], &status.pools[0]),
             lines(BACKEND, &["pool", "backend"], &status.pools[0].backends[0]),
         ]
         .concat()

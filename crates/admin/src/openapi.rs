@@ -75,6 +75,8 @@ fn property(field: &Field) -> Value {
         Kind::TextOrNull => json!({ "type": ["string", "null"] }),
         Kind::Texts => json!({ "type": "array", "items": { "type": "string" } }),
         Kind::Whole => whole(),
+        Kind::WholeOrNull => json!({ "type": ["integer", "null"] }),
+        Kind::Number => json!({ "type": "number" }),
         Kind::NumberOrNull => json!({ "type": ["number", "null"] }),
         Kind::Object(name) => reference(name),
         Kind::Objects(name) => json!({ "type": "array", "items": reference(name) }),

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
 
-use control::{BackendStatus, ListenerStatus, PoolStatus, ProcessState, ProcessStatus, State, Status};
+use control::{BackendStatus, ListenerStatus, PoolStatus, ProcessState, ProcessStatus, QueueFigures, State, Status};
 use policy::plan::{
     AccessLog, Address, Admin, Backend, HealthCheck, Limits, LogTarget, LogWrite, Plan, PolicyKind, Pool, Wanted,
 };
@@ -23,6 +23,7 @@ pub(crate) fn status() -> Status {
             connections: 12,
             connections_limit: 100_000,
             access_log_lost: 3,
+            forgotten_credits: 31,
         },
         listeners: vec![ListenerStatus {
             name: "web".to_owned(),
@@ -33,6 +34,9 @@ pub(crate) fn status() -> Status {
             over_limit: 5,
             requests: 1010,
             refused: 6,
+            limited: 28,
+            would_limit: 29,
+            over_client_limit: 30,
             interim: 7,
             status_2xx: 990,
             status_3xx: 8,
@@ -45,6 +49,13 @@ pub(crate) fn status() -> Status {
         pools: vec![PoolStatus {
             name: "app".to_owned(),
             policy: "round-robin",
+            queue: QueueFigures {
+                waiting: 22,
+                queued: 23,
+                full: 24,
+                timeouts: 25,
+                longest: Duration::from_micros(26_500),
+            },
             backends: vec![ready(at(1_800_000_001)), down(at(1_800_000_002))],
         }],
     }
@@ -56,16 +67,22 @@ fn ready(since: SystemTime) -> BackendStatus {
         address: "10.0.0.11:8080".to_owned(),
         resolved: Some("10.0.0.11:8080".to_owned()),
         weight: 2,
+        weight_permille: 1000,
         tier: 0,
+        max_requests: Some(27),
         state: State::Ready,
         reason: "1 probe passed".to_owned(),
         since,
+        until: None,
+        ejections: 3,
+        false_ejections: 1,
         active: 3,
         idle: 15,
         attempts: 1020,
         requests: 1000,
         errors: 16,
         failures: 17,
+        faults: 5,
         retries: 18,
         connects: 19,
         sent_bytes: 20,
@@ -79,6 +96,7 @@ fn down(since: SystemTime) -> BackendStatus {
         name: "b".to_owned(),
         address: "app.internal:8080".to_owned(),
         resolved: None,
+        max_requests: None,
         state: State::Down,
         reason: "1 probe failed: name does not resolve".to_owned(),
         requests: 0,
@@ -116,12 +134,22 @@ pub(crate) fn pool(addr: SocketAddr, health: Option<HealthCheck>) -> Pool {
     Pool {
         name: "app".to_owned(),
         policy: PolicyKind::RoundRobin,
-        backends: vec![Backend { name: address.to_string(), address, weight: 1, tier: 0, state: Wanted::Ready }],
+        backends: vec![Backend {
+            name: address.to_string(),
+            address,
+            weight: 1,
+            tier: 0,
+            state: Wanted::Ready,
+            max_requests: None,
+        }],
         health,
+        eject: None,
         host: None,
         send_proxy: None,
         forwarded: false,
         idle_connections: 8,
         idle_timeout: None,
+        queue: policy::plan::Queue::default(),
+        slow_start: None,
     }
 }

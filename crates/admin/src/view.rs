@@ -25,6 +25,7 @@ struct Process {
     connections: usize,
     connections_limit: usize,
     access_log_lost: u64,
+    forgotten_credits: u64,
 }
 
 #[derive(Serialize)]
@@ -37,6 +38,9 @@ struct Listener<'a> {
     over_limit: u64,
     requests: u64,
     refused: u64,
+    limited: u64,
+    would_limit: u64,
+    over_client_limit: u64,
     interim: u64,
     status_2xx: u64,
     status_3xx: u64,
@@ -51,7 +55,17 @@ struct Listener<'a> {
 struct Pool<'a> {
     name: &'a str,
     policy: &'static str,
+    queue: Queue,
     backends: Vec<Backend<'a>>,
+}
+
+#[derive(Serialize)]
+struct Queue {
+    waiting: u64,
+    queued: u64,
+    full: u64,
+    timeouts: u64,
+    longest_ms: f64,
 }
 
 #[derive(Serialize)]
@@ -60,16 +74,22 @@ struct Backend<'a> {
     address: &'a str,
     resolved: Option<&'a str>,
     weight: u32,
+    weight_permille: u16,
     tier: u8,
+    max_requests: Option<u32>,
     state: &'static str,
     reason: &'a str,
     since_ms: u64,
+    until_ms: Option<u64>,
+    ejections: u64,
+    false_ejections: u64,
     active: u32,
     idle: u64,
     attempts: u64,
     requests: u64,
     errors: u64,
     failures: u64,
+    faults: u64,
     retries: u64,
     connects: u64,
     sent_bytes: u64,
@@ -93,6 +113,8 @@ pub(crate) enum Kind {
     TextOrNull,
     Texts,
     Whole,
+    WholeOrNull,
+    Number,
     NumberOrNull,
     Object(&'static str),
     Objects(&'static str),
@@ -117,6 +139,12 @@ pub(crate) const FIELDS: &[Field] = &[
     field("Process", "connections", Kind::Whole, "client connections open now"),
     field("Process", "connections_limit", Kind::Whole, "limits.connections"),
     field("Process", "access_log_lost", Kind::Whole, "access log lines that could not be written"),
+    field(
+        "Process",
+        "forgotten_credits",
+        Kind::Whole,
+        "keys of rate limits forgotten before their credit was whole, because too many others came",
+    ),
     field("Listener", "name", Kind::Text, "its name"),
     field("Listener", "addresses", Kind::Texts, "addresses in force, with the real ports"),
     field("Listener", "connections", Kind::Whole, "connections open now"),
@@ -125,6 +153,14 @@ pub(crate) const FIELDS: &[Field] = &[
     field("Listener", "over_limit", Kind::Whole, "connections refused because limits.connections was reached"),
     field("Listener", "requests", Kind::Whole, "requests whose head was read"),
     field("Listener", "refused", Kind::Whole, "requests refused as malformed or too large"),
+    field("Listener", "limited", Kind::Whole, "requests refused by a rate limit (429)"),
+    field("Listener", "would_limit", Kind::Whole, "requests that a rate limit with dry_run would have refused"),
+    field(
+        "Listener",
+        "over_client_limit",
+        Kind::Whole,
+        "connections refused because limits.client_connections was reached",
+    ),
     field("Listener", "interim", Kind::Whole, "answers 1xx relayed"),
     field("Listener", "status_2xx", Kind::Whole, "answers 2xx sent"),
     field("Listener", "status_3xx", Kind::Whole, "answers 3xx sent"),
@@ -135,15 +171,31 @@ pub(crate) const FIELDS: &[Field] = &[
     field("Listener", "tunnels", Kind::Whole, "tunnels opened (101)"),
     field("Pool", "name", Kind::Text, "its name"),
     field("Pool", "policy", Kind::Text, "how it picks"),
+    field("Pool", "queue", Kind::Object("Queue"), "who waits for a backend with room; zeros without max_requests"),
     field("Pool", "backends", Kind::Objects("Backend"), "backends in file order"),
+    field("Queue", "waiting", Kind::Whole, "requests that wait now"),
+    field("Queue", "queued", Kind::Whole, "requests that had to wait"),
+    field("Queue", "full", Kind::Whole, "requests refused because the queue was full"),
+    field("Queue", "timeouts", Kind::Whole, "requests refused because they had waited too long"),
+    field("Queue", "longest_ms", Kind::Number, "longest wait since the start, in milliseconds"),
     field("Backend", "name", Kind::Text, "its name, else its address as written"),
     field("Backend", "address", Kind::Text, "its address as written"),
     field("Backend", "resolved", Kind::TextOrNull, "address in force; null for Unix sockets and unresolved names"),
     field("Backend", "weight", Kind::Whole, "share of work"),
+    field("Backend", "weight_permille", Kind::Whole, "what it gets of its weight now, in thousandths"),
     field("Backend", "tier", Kind::Whole, "lower tiers are used first"),
-    field("Backend", "state", Kind::Text, "ready, unknown, down, draining or drained"),
+    field("Backend", "max_requests", Kind::WholeOrNull, "most attempts that may run at once; null without a cap"),
+    field("Backend", "state", Kind::Text, "ready, unknown, slow-start, ejected, down, draining or drained"),
     field("Backend", "reason", Kind::Text, "why it is in that state"),
     field("Backend", "since_ms", Kind::Whole, "since when, Unix time in milliseconds"),
+    field(
+        "Backend",
+        "until_ms",
+        Kind::WholeOrNull,
+        "until when an ejected one stays out at least, Unix time in milliseconds; null while it is not ejected",
+    ),
+    field("Backend", "ejections", Kind::Whole, "times it was ejected"),
+    field("Backend", "false_ejections", Kind::Whole, "ejections that its probes and the first trial spoke against"),
     field("Backend", "active", Kind::Whole, "attempts that run now"),
     field("Backend", "idle", Kind::Whole, "idle connections now"),
     field("Backend", "attempts", Kind::Whole, "attempts begun"),
@@ -155,6 +207,7 @@ pub(crate) const FIELDS: &[Field] = &[
         Kind::Whole,
         "attempts that failed: no connection, broken, late, malformed, tried again",
     ),
+    field("Backend", "faults", Kind::Whole, "attempts that failed through its fault, as passive health counts them"),
     field("Backend", "retries", Kind::Whole, "attempts that repeated a failed one"),
     field("Backend", "connects", Kind::Whole, "connections opened"),
     field("Backend", "sent_bytes", Kind::Whole, "bytes of request bodies sent to it"),
@@ -190,6 +243,7 @@ impl From<&ProcessStatus> for Process {
             connections: process.connections,
             connections_limit: process.connections_limit,
             access_log_lost: process.access_log_lost,
+            forgotten_credits: process.forgotten_credits,
         }
     }
 }
@@ -205,6 +259,9 @@ impl<'a> From<&'a ListenerStatus> for Listener<'a> {
             over_limit: listener.over_limit,
             requests: listener.requests,
             refused: listener.refused,
+            limited: listener.limited,
+            would_limit: listener.would_limit,
+            over_client_limit: listener.over_client_limit,
             interim: listener.interim,
             status_2xx: listener.status_2xx,
             status_3xx: listener.status_3xx,
@@ -219,7 +276,24 @@ impl<'a> From<&'a ListenerStatus> for Listener<'a> {
 
 impl<'a> From<&'a PoolStatus> for Pool<'a> {
     fn from(pool: &'a PoolStatus) -> Self {
-        Self { name: &pool.name, policy: pool.policy, backends: pool.backends.iter().map(Backend::from).collect() }
+        Self {
+            name: &pool.name,
+            policy: pool.policy,
+            queue: Queue::from(&pool.queue),
+            backends: pool.backends.iter().map(Backend::from).collect(),
+        }
+    }
+}
+
+impl From<&control::QueueFigures> for Queue {
+    fn from(queue: &control::QueueFigures) -> Self {
+        Self {
+            waiting: queue.waiting,
+            queued: queue.queued,
+            full: queue.full,
+            timeouts: queue.timeouts,
+            longest_ms: (queue.longest.as_secs_f64() * 1e6).round() / 1e3,
+        }
     }
 }
 
@@ -230,16 +304,22 @@ impl<'a> From<&'a BackendStatus> for Backend<'a> {
             address: &backend.address,
             resolved: backend.resolved.as_deref(),
             weight: backend.weight,
+            weight_permille: backend.weight_permille,
             tier: backend.tier,
+            max_requests: backend.max_requests,
             state: backend.state.name(),
             reason: &backend.reason,
             since_ms: unix_ms(backend.since),
+            until_ms: backend.until.map(unix_ms),
+            ejections: backend.ejections,
+            false_ejections: backend.false_ejections,
             active: backend.active,
             idle: backend.idle,
             attempts: backend.attempts,
             requests: backend.requests,
             errors: backend.errors,
             failures: backend.failures,
+            faults: backend.faults,
             retries: backend.retries,
             connects: backend.connects,
             sent_bytes: backend.sent_bytes,
@@ -280,6 +360,7 @@ mod tests {
         assert_eq!(names(&status["process"]), described("Process"));
         assert_eq!(names(&status["listeners"][0]), described("Listener"));
         assert_eq!(names(&status["pools"][0]), described("Pool"));
+        assert_eq!(names(&status["pools"][0]["queue"]), described("Queue"));
         assert_eq!(names(&status["pools"][0]["backends"][0]), described("Backend"));
     }
 

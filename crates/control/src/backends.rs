@@ -4,12 +4,14 @@
 //! else. Driven by the posts that probe.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 use engine::Shared;
 use policy::balance::Standing;
+use policy::health::Share;
+use policy::outlier::Tally;
 use policy::plan::{Backend, Plan, Pool, PoolId, Wanted};
 
 /// Changes kept for [`crate::Handle::events_after`].
@@ -29,6 +31,10 @@ pub enum State {
     Ready,
     /// No verdict yet.
     Unknown,
+    /// Takes less than its share, for a while after it returned.
+    SlowStart,
+    /// Out by passive evidence.
+    Ejected,
     /// Out by probes or by hand.
     Down,
     /// Takes no new work; old work still runs.
@@ -44,6 +50,8 @@ impl State {
         match self {
             Self::Ready => "ready",
             Self::Unknown => "unknown",
+            Self::SlowStart => "slow-start",
+            Self::Ejected => "ejected",
             Self::Down => "down",
             Self::Draining => "draining",
             Self::Drained => "drained",
@@ -76,13 +84,59 @@ pub(crate) struct Record {
     pub(crate) state: State,
     pub(crate) reason: String,
     pub(crate) since: SystemTime,
+    /// Until when at least an ejected one stays out.
+    pub(crate) until: Option<SystemTime>,
+    pub(crate) tally: Tally,
 }
 
 /// What a post found out about a backend.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Verdict {
     pub(crate) standing: Standing,
+    pub(crate) share: Share,
     pub(crate) reason: String,
+}
+
+/// What real requests say against a backend.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Against {
+    #[default]
+    Nothing,
+    /// It fails but is left to work; why.
+    Spared(String),
+    Ejected {
+        reason: String,
+        until: SystemTime,
+    },
+}
+
+/// What the two kinds of evidence say of a backend.
+#[derive(Clone, Debug)]
+struct Evidence {
+    probes: Verdict,
+    against: Against,
+}
+
+impl Evidence {
+    /// Down goes before ejected: what probes say holds for every request.
+    fn verdict(&self) -> Verdict {
+        let works = matches!(self.probes.standing, Standing::Ready | Standing::Unknown);
+        let share = self.probes.share;
+        match &self.against {
+            Against::Ejected { reason, .. } if works => {
+                Verdict { standing: Standing::Ejected, share, reason: reason.clone() }
+            }
+            Against::Spared(note) if works => Verdict { standing: self.probes.standing, share, reason: note.clone() },
+            _ => self.probes.clone(),
+        }
+    }
+
+    fn until(&self) -> Option<SystemTime> {
+        match self.against {
+            Against::Ejected { until, .. } if self.verdict().standing == Standing::Ejected => Some(until),
+            _ => None,
+        }
+    }
 }
 
 /// All backends.
@@ -91,6 +145,8 @@ pub(crate) struct Backends {
     plan: Arc<Plan>,
     shared: Arc<Shared>,
     ledger: Mutex<Ledger>,
+    /// By pool: weights were set of which the workers have not been told.
+    reweighed: Vec<AtomicBool>,
     first_looks_left: AtomicUsize,
 }
 
@@ -98,6 +154,7 @@ pub(crate) struct Backends {
 struct Ledger {
     /// By pool and backend.
     records: Vec<Vec<Record>>,
+    evidence: Vec<Vec<Evidence>>,
     events: VecDeque<Event>,
     last_event: u64,
 }
@@ -107,13 +164,25 @@ impl Backends {
     pub(crate) fn new(plan: Arc<Plan>, shared: Arc<Shared>) -> Self {
         let now = SystemTime::now();
         let record = |backend: &Backend| Record {
-            state: state_of(Standing::Unknown, backend.state),
+            state: state_of(Standing::Unknown, Share::Full, backend.state),
             reason: operators_reason(backend.state).unwrap_or("no probe has ended yet").to_owned(),
             since: now,
+            until: None,
+            tally: Tally::default(),
         };
+        let none = |_: &Backend| Evidence {
+            probes: Verdict {
+                standing: Standing::Unknown,
+                share: Share::Full,
+                reason: "no probe has ended yet".to_owned(),
+            },
+            against: Against::Nothing,
+        };
+        let evidence = plan.pools.iter().map(|pool| pool.backends.iter().map(none).collect()).collect();
         let records = plan.pools.iter().map(|pool| pool.backends.iter().map(record).collect()).collect();
-        let ledger = Mutex::new(Ledger { records, events: VecDeque::new(), last_event: 0 });
-        let backends = Self { plan, shared, ledger, first_looks_left: AtomicUsize::new(0) };
+        let ledger = Mutex::new(Ledger { records, evidence, events: VecDeque::new(), last_event: 0 });
+        let reweighed = plan.pools.iter().map(|_| AtomicBool::new(false)).collect();
+        let backends = Self { plan, shared, ledger, reweighed, first_looks_left: AtomicUsize::new(0) };
         backends.exclude_unwanted();
         backends
     }
@@ -130,16 +199,50 @@ impl Backends {
 
     /// Takes a verdict down. Returns whether the workers see another standing now.
     pub(crate) fn judge(&self, seat: Seat, verdict: &Verdict) -> Changed {
+        self.ledger().evidence(seat).probes.clone_from(verdict);
+        self.conclude(seat)
+    }
+
+    /// Takes down what real requests say; [`Self::conclude`] draws the conclusion. Returns whether it was ejected
+    /// before.
+    pub(crate) fn rule(&self, seat: Seat, against: Against, tally: Tally) -> bool {
+        let mut ledger = self.ledger();
+        ledger.records[seat.pool.0 as usize][seat.backend].tally = tally;
+        let old = std::mem::replace(&mut ledger.evidence(seat).against, against);
+        matches!(old, Against::Ejected { .. })
+    }
+
+    /// Draws the conclusion from all evidence. Returns whether the workers see another standing now.
+    pub(crate) fn conclude(&self, seat: Seat) -> Changed {
         let (pool, backend) = self.named(seat);
+        let mut ledger = self.ledger();
+        let evidence = ledger.evidence(seat);
+        let (verdict, until) = (evidence.verdict(), evidence.until());
         let standing = if backend.state == Wanted::Ready { verdict.standing } else { Standing::Excluded };
-        let reason = operators_reason(backend.state).unwrap_or(&verdict.reason);
-        self.ledger().enter(seat, pool, &Verdict { standing, reason: reason.to_owned() });
+        let share = verdict.share;
+        let reason = operators_reason(backend.state).unwrap_or(&verdict.reason).to_owned();
+        ledger.records[seat.pool.0 as usize][seat.backend].until = until;
+        ledger.enter(seat, pool, &Verdict { standing, share, reason });
+        drop(ledger);
         let shared = &self.shared.pools[seat.pool.0 as usize];
+        // Before the standing, so that nobody sees a backend return with all its weight.
+        if shared.set_weight(seat.backend, share.permille()) {
+            self.reweighed[seat.pool.0 as usize].store(true, Ordering::Release);
+        }
         if shared.backends[seat.backend].standing() == standing {
             return Changed::No;
         }
         shared.set_standing(seat.backend, standing);
         Changed::Yes
+    }
+
+    /// Tells the workers of the weights that were set since the last time.
+    pub(crate) fn announce_weights(&self) {
+        for (pool, reweighed) in self.shared.pools.iter().zip(&self.reweighed) {
+            if reweighed.swap(false, Ordering::AcqRel) {
+                pool.announce();
+            }
+        }
     }
 
     /// So many posts have yet to look for the first time.
@@ -200,11 +303,15 @@ pub(crate) enum Changed {
 }
 
 impl Ledger {
+    fn evidence(&mut self, seat: Seat) -> &mut Evidence {
+        &mut self.evidence[seat.pool.0 as usize][seat.backend]
+    }
+
     fn enter(&mut self, seat: Seat, pool: &Pool, verdict: &Verdict) {
         let backend = &pool.backends[seat.backend];
         let record = &mut self.records[seat.pool.0 as usize][seat.backend];
         record.reason.clone_from(&verdict.reason);
-        let to = state_of(verdict.standing, backend.state);
+        let to = state_of(verdict.standing, verdict.share, backend.state);
         let from = std::mem::replace(&mut record.state, to);
         if from == to {
             return;
@@ -231,21 +338,24 @@ impl Ledger {
 fn tell(event: &Event) {
     let Event { pool, backend, reason, .. } = event;
     let (from, to) = (event.from.name(), event.to.name());
-    if event.to == State::Down {
-        tracing::warn!(pool, backend, from, to, reason, "backend is down");
+    if matches!(event.to, State::Down | State::Ejected) {
+        tracing::warn!(pool, backend, from, to, reason, "backend is {to}");
     } else {
         tracing::info!(pool, backend, from, to, reason, "backend is {to}");
     }
 }
 
 /// The state that a standing is; whether a drained backend still works is seen when status is asked for.
-fn state_of(standing: Standing, wanted: Wanted) -> State {
-    match (wanted, standing) {
-        (Wanted::Down, _) => State::Down,
-        (Wanted::Drained, _) => State::Drained,
-        (Wanted::Ready, Standing::Ready) => State::Ready,
-        (Wanted::Ready, Standing::Unknown) => State::Unknown,
-        (Wanted::Ready, Standing::Out | Standing::Excluded) => State::Down,
+fn state_of(standing: Standing, share: Share, wanted: Wanted) -> State {
+    match (wanted, standing, share) {
+        (Wanted::Down, ..) => State::Down,
+        (Wanted::Drained, ..) => State::Drained,
+        (Wanted::Ready, Standing::Ready, Share::SlowStart(_)) => State::SlowStart,
+        (Wanted::Ready, Standing::Ready, Share::Full | Share::Asked(_) | Share::Drained) => State::Ready,
+        (Wanted::Ready, Standing::Excluded, Share::Drained) => State::Drained,
+        (Wanted::Ready, Standing::Unknown, _) => State::Unknown,
+        (Wanted::Ready, Standing::Ejected, _) => State::Ejected,
+        (Wanted::Ready, Standing::Out | Standing::Excluded, _) => State::Down,
     }
 }
 
@@ -273,7 +383,29 @@ mod tests {
     }
 
     fn verdict(standing: Standing, reason: &str) -> Verdict {
-        Verdict { standing, reason: reason.to_owned() }
+        Verdict { standing, share: Share::Full, reason: reason.to_owned() }
+    }
+
+    #[test]
+    fn weights_are_there_with_the_standing_and_announced_together() {
+        let backends = backends(Wanted::Ready);
+        let (shared, epoch) = (&backends.shared.pools[0].backends[0], &backends.shared.pools[0].epoch);
+        let ramping = |permille| Verdict { share: Share::SlowStart(permille), ..verdict(Standing::Ready, "back") };
+        backends.judge(SEAT, &ramping(50));
+        assert_eq!((shared.standing(), shared.permille()), (Standing::Ready, 50));
+        assert_eq!(backends.records()[0][0].state, State::SlowStart);
+        backends.announce_weights();
+        let before = epoch.load(Ordering::Relaxed);
+        for permille in [60, 70, 80] {
+            assert_eq!(backends.judge(SEAT, &ramping(permille)), Changed::No);
+        }
+        assert_eq!(epoch.load(Ordering::Relaxed), before);
+        backends.announce_weights();
+        backends.announce_weights();
+        assert_eq!((epoch.load(Ordering::Relaxed), shared.permille()), (before + 1, 80));
+        backends.judge(SEAT, &verdict(Standing::Ready, "back"));
+        let states: Vec<State> = backends.events_after(0).iter().map(|event| event.to).collect();
+        assert_eq!(states, [State::SlowStart, State::Ready]);
     }
 
     #[test]
@@ -313,6 +445,56 @@ mod tests {
             assert!(record.reason.contains("configuration"), "{}", record.reason);
             assert!(backends.events_after(0).is_empty());
         }
+    }
+
+    #[test]
+    fn ejected_goes_before_ready_and_behind_down_and_the_operator() {
+        let ejected = || Against::Ejected { reason: "3 failures in a row".to_owned(), until: SystemTime::UNIX_EPOCH };
+        let after = |wanted, standing| {
+            let backends = backends(wanted);
+            backends.judge(SEAT, &verdict(standing, "by probes"));
+            assert!(!backends.rule(SEAT, ejected(), Tally::default()));
+            backends.conclude(SEAT);
+            let record = backends.records()[0][0].clone();
+            assert!(backends.rule(SEAT, Against::Nothing, Tally::default()));
+            backends.conclude(SEAT);
+            assert!(backends.records()[0][0].until.is_none());
+            (record.state, record.reason, record.until.is_some())
+        };
+        for standing in [Standing::Ready, Standing::Unknown] {
+            assert_eq!(after(Wanted::Ready, standing), (State::Ejected, "3 failures in a row".to_owned(), true));
+        }
+        assert_eq!(after(Wanted::Ready, Standing::Out), (State::Down, "by probes".to_owned(), false));
+        assert_eq!(after(Wanted::Drained, Standing::Ready).0, State::Drained);
+    }
+
+    #[test]
+    fn ejection_hides_a_slow_start_but_not_what_the_backend_asks() {
+        let backends = backends(Wanted::Ready);
+        let shared = &backends.shared.pools[0].backends[0];
+        let ramping = Verdict { share: Share::SlowStart(50), ..verdict(Standing::Ready, "back") };
+        backends.judge(SEAT, &ramping);
+        let ejected = Against::Ejected { reason: "3 failures in a row".to_owned(), until: SystemTime::UNIX_EPOCH };
+        backends.rule(SEAT, ejected, Tally::default());
+        backends.conclude(SEAT);
+        assert_eq!((backends.records()[0][0].state, shared.standing()), (State::Ejected, Standing::Ejected));
+        backends.judge(SEAT, &Verdict { share: Share::SlowStart(90), ..ramping });
+        assert_eq!((shared.standing(), shared.permille()), (Standing::Ejected, 90), "it goes on meanwhile");
+        backends.judge(SEAT, &Verdict { share: Share::Drained, ..verdict(Standing::Excluded, "drain") });
+        assert_eq!((backends.records()[0][0].state, shared.standing()), (State::Drained, Standing::Excluded));
+        backends.rule(SEAT, Against::Nothing, Tally::default());
+        assert_eq!(backends.judge(SEAT, &verdict(Standing::Ready, "1 probe passed")), Changed::Yes);
+        assert_eq!((backends.records()[0][0].state, shared.permille()), (State::Ready, 1000));
+    }
+
+    #[test]
+    fn who_is_spared_stays_ready_and_says_why() {
+        let backends = backends(Wanted::Ready);
+        backends.judge(SEAT, &verdict(Standing::Ready, "1 probe passed"));
+        backends.rule(SEAT, Against::Spared("all fail alike".to_owned()), Tally::default());
+        assert_eq!(backends.conclude(SEAT), Changed::No);
+        let record = &backends.records()[0][0];
+        assert_eq!((record.state, record.reason.as_str()), (State::Ready, "all fail alike"));
     }
 
     #[test]

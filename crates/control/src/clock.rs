@@ -1,6 +1,7 @@
 //! The clock and the dice of the control plane; `policy` gets both as arguments.
 
 use std::hash::{BuildHasher, RandomState};
+use std::sync::OnceLock;
 use std::time::{Instant, SystemTime};
 
 use policy::rng::Rng;
@@ -33,6 +34,14 @@ impl Clock {
 pub(crate) fn unix_ms() -> u64 {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Milliseconds that only grow, whatever is done to the calendar: what health counts waits in. They begin as the
+/// calendar stood when they were first asked for.
+pub(crate) fn steady_ms() -> u64 {
+    static ORIGIN: OnceLock<(Instant, u64)> = OnceLock::new();
+    let (instant, ms) = ORIGIN.get_or_init(|| (Instant::now(), unix_ms()));
+    ms.saturating_add(u64::try_from(instant.elapsed().as_millis()).unwrap_or(u64::MAX))
 }
 
 /// A generator with a seed of its own in every process and for every `which`.

@@ -18,11 +18,11 @@ pub struct Descriptors {
 }
 
 impl Descriptors {
-    /// Client connections to allow: a quarter of the descriptors stays for backends, probes and the admin interface.
+    /// Client connections to allow: a quarter of the descriptors stays for backends, probes and the admin interface, and
+    /// more where a quarter is less than a process needs to run at all.
     #[must_use]
     pub fn connections(&self, limit: usize) -> usize {
-        let most = self.allowed.map_or(u64::MAX, |allowed| allowed - allowed / 4);
-        limit.min(usize::try_from(most).unwrap_or(usize::MAX))
+        limit.min(self.allowed.map_or(usize::MAX, connections_within))
     }
 
     /// What to tell the operator when the limits cannot be reached.
@@ -36,9 +36,14 @@ impl Descriptors {
             self.wanted,
             self.wanted,
             self.wanted,
-            allowed - allowed / 4
+            connections_within(allowed)
         ))
     }
+}
+
+fn connections_within(allowed: u64) -> usize {
+    let kept = (allowed / 4).max(64.min(allowed / 2));
+    usize::try_from(allowed - kept).unwrap_or(usize::MAX)
 }
 
 /// Descriptors that a plan can use: two for each client connection (client and backend side), one for each backend
@@ -81,7 +86,8 @@ mod tests {
 
     #[test]
     fn a_quarter_is_kept_from_clients() {
-        assert_eq!(Descriptors { wanted: 200_513, allowed: Some(64) }.connections(100_000), 48);
+        assert_eq!(Descriptors { wanted: 200_513, allowed: Some(64) }.connections(100_000), 32);
+        assert_eq!(Descriptors { wanted: 200_513, allowed: Some(1024) }.connections(100_000), 768);
         assert_eq!(Descriptors { wanted: 1_000, allowed: Some(20_000) }.connections(200), 200);
         assert_eq!(Descriptors { wanted: 200_513, allowed: None }.connections(100_000), 100_000);
     }

@@ -18,6 +18,7 @@ mod descriptors;
 mod failures;
 mod lifecycle;
 mod names;
+mod passive;
 mod probe;
 mod reports;
 #[cfg(test)]
@@ -28,6 +29,7 @@ mod status;
 
 pub use backends::{Event, State};
 pub use descriptors::{Descriptors, descriptors_wanted};
+pub use engine::QueueFigures;
 pub use lifecycle::{End, GRACE};
 pub use start::Control;
 pub use status::{BackendStatus, Handle, ListenerStatus, PoolStatus, ProcessState, ProcessStatus, Status};

@@ -1,14 +1,16 @@
 //! Takes the reports of the data plane: rings for probes, keeps failures, passes log lines on.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use engine::Report;
 use tokio::sync::mpsc::Receiver;
-use tokio::time::interval;
+use tokio::time::{interval, sleep};
 
 use crate::access_log::{AccessLog, REPORT_EVERY};
 use crate::backends::Seat;
 use crate::failures::{Admission, Rate, sentence};
+use crate::probe::post::Desk;
 use crate::probe::roster::Bells;
 use crate::status::Handle;
 
@@ -21,13 +23,14 @@ pub(crate) struct Clerk {
     pub(crate) handle: Handle,
     pub(crate) bells: Bells,
     pub(crate) log: Option<AccessLog>,
+    desk: Arc<Desk>,
     rate: Rate,
     lost_before: u64,
 }
 
 impl Clerk {
-    pub(crate) fn new(handle: Handle, bells: Bells, log: Option<AccessLog>) -> Self {
-        Self { handle, bells, log, rate: Rate::default(), lost_before: 0 }
+    pub(crate) fn new(handle: Handle, bells: Bells, log: Option<AccessLog>, desk: Arc<Desk>) -> Self {
+        Self { handle, bells, log, desk, rate: Rate::default(), lost_before: 0 }
     }
 
     /// Takes reports until the data plane has ended; then gives the access log back to be closed.
@@ -40,7 +43,11 @@ impl Clerk {
                     Some(report) => self.take(report),
                     None => break,
                 },
-                _ = second.tick() => self.tell_suppressed(),
+                _ = second.tick() => {
+                    self.tell_suppressed();
+                    self.desk.look();
+                }
+                () = until_due(self.desk.passive.next_due()) => self.desk.pass_time(),
                 _ = minute.tick() => self.tell_losses(),
             }
         }
@@ -52,6 +59,8 @@ impl Clerk {
     fn take(&mut self, report: Report) {
         match report {
             Report::ConnectFailed { pool, backend } => self.bells.ring(Seat { pool, backend }),
+            Report::Failing { pool, backend } => self.desk.failing(Seat { pool, backend }),
+            Report::Trial { pool, backend, trial } => self.desk.trial_told(Seat { pool, backend }, trial),
             Report::Failure(line) => {
                 if self.rate.admit(self.handle.record.clock.uptime_ms()) == Admission::Write {
                     tracing::warn!("exchange failed: {}", sentence(&line));
@@ -84,5 +93,12 @@ impl Clerk {
                  ([access_log] write = \"errors\"), or use a faster target"
             );
         }
+    }
+}
+
+async fn until_due(due: Option<Duration>) {
+    match due {
+        Some(due) => sleep(due).await,
+        None => std::future::pending().await,
     }
 }

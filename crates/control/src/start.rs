@@ -19,7 +19,8 @@ use crate::clock::{Clock, dice};
 use crate::descriptors;
 use crate::failures::Ring;
 use crate::names::{LOOKUPS_AT_ONCE, follow};
-use crate::probe::post::{Desk, PROBES_AT_ONCE, unchecked};
+use crate::passive::Passive;
+use crate::probe::post::{Desk, PROBES_AT_ONCE, announce_weights, unchecked};
 use crate::probe::roster::Roster;
 use crate::reports::{Clerk, QUEUE};
 use crate::status::{Handle, ProcessRecord};
@@ -106,6 +107,7 @@ impl Plane {
         let desk = self.desk();
         for seat in roster.unwatched.drain(..) {
             desk.judge(seat, &unchecked());
+            desk.stands(seat, unchecked().standing);
         }
         desk.backends.expect_first_looks(roster.posts.len());
         std::thread::Builder::new().name("control".to_owned()).spawn(move || self.run(&runtime, roster, &desk))
@@ -119,15 +121,20 @@ impl Plane {
             shared: Arc::clone(&record.shared),
             turns: Semaphore::new(PROBES_AT_ONCE),
             untried_told_ms: AtomicU64::new(0),
+            passive: Passive::new(&record.plan, record.clock),
         })
     }
 
     fn run(self, runtime: &Runtime, roster: Roster, desk: &Arc<Desk>) {
         let lookups = Arc::new(Semaphore::new(LOOKUPS_AT_ONCE));
-        let clerk = Clerk::new(self.handle, roster.bells, self.log);
+        let clerk = Clerk::new(self.handle, roster.bells, self.log, Arc::clone(desk));
         let log = runtime.block_on(async {
             for (n, (name, answers)) in roster.names.into_iter().enumerate() {
                 tokio::spawn(follow(name, answers, Arc::clone(&lookups), dice(n)));
+            }
+            tokio::spawn(announce_weights(Arc::clone(desk)));
+            for round in roster.agents {
+                tokio::spawn(round.keep(Arc::clone(desk)));
             }
             for post in roster.posts {
                 tokio::spawn(post.keep(Arc::clone(desk)));

@@ -4,8 +4,8 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use engine::Shared;
 use engine::counters::{BackendCounters, Counter, ListenerCounters, WorkerCounters};
+use engine::{QueueFigures, Shared};
 use policy::plan::{Listener, ListenerId, Plan, Pool, PoolId};
 
 use crate::access_log::Losses;
@@ -47,6 +47,8 @@ pub struct ProcessStatus {
     pub connections_limit: usize,
     /// Access log lines lost, because nobody took them in time or they could not be written.
     pub access_log_lost: u64,
+    /// Keys of rate limits that were forgotten before their credit was whole again.
+    pub forgotten_credits: u64,
 }
 
 /// What the process is doing.
@@ -87,6 +89,9 @@ pub struct ListenerStatus {
     pub over_limit: u64,
     pub requests: u64,
     pub refused: u64,
+    pub limited: u64,
+    pub would_limit: u64,
+    pub over_client_limit: u64,
     pub interim: u64,
     pub status_2xx: u64,
     pub status_3xx: u64,
@@ -104,6 +109,8 @@ pub struct PoolStatus {
     pub name: String,
     /// Its policy's name.
     pub policy: &'static str,
+    /// What its queue has seen; zeros where no backend has a cap.
+    pub queue: QueueFigures,
     /// Its backends in file order.
     pub backends: Vec<BackendStatus>,
 }
@@ -120,14 +127,24 @@ pub struct BackendStatus {
     pub resolved: Option<String>,
     /// Share of work.
     pub weight: u32,
+    /// What it gets of its weight now, in thousandths.
+    pub weight_permille: u16,
     /// Lower tiers first.
     pub tier: u8,
+    /// Most running attempts, if there is a cap.
+    pub max_requests: Option<u32>,
     /// Its state.
     pub state: State,
     /// Why it is in that state.
     pub reason: String,
     /// Since when.
     pub since: SystemTime,
+    /// Until when at least an ejected one stays out; then a request may try it.
+    pub until: Option<SystemTime>,
+    /// Times it was ejected.
+    pub ejections: u64,
+    /// Those that were probably wrong: its probes passed all the while, and so did the first trial.
+    pub false_ejections: u64,
     /// Running attempts.
     pub active: u32,
     /// Idle connections.
@@ -136,6 +153,7 @@ pub struct BackendStatus {
     pub requests: u64,
     pub errors: u64,
     pub failures: u64,
+    pub faults: u64,
     pub retries: u64,
     pub connects: u64,
     pub sent_bytes: u64,
@@ -239,6 +257,7 @@ impl ProcessRecord {
             connections: self.shared.connections(),
             connections_limit: self.shared.connection_limit.load(Ordering::Relaxed),
             access_log_lost: self.access_log_lost(),
+            forgotten_credits: self.shared.forgotten_credits(),
         }
     }
 
@@ -261,6 +280,9 @@ impl ProcessRecord {
             over_limit: sum(|c| &c.over_limit),
             requests: sum(|c| &c.requests),
             refused: sum(|c| &c.refused),
+            limited: sum(|c| &c.limited),
+            would_limit: sum(|c| &c.would_limit),
+            over_client_limit: sum(|c| &c.over_client_limit),
             interim: sum(|c| &c.interim),
             status_2xx: sum(|c| &c.status_2xx),
             status_3xx: sum(|c| &c.status_3xx),
@@ -277,6 +299,7 @@ impl ProcessRecord {
         PoolStatus {
             name: pool.name.clone(),
             policy: pool.policy.name(),
+            queue: self.shared.pools[id.0 as usize].queue_figures(),
             backends: records.iter().enumerate().map(backend).collect(),
         }
     }
@@ -291,16 +314,22 @@ impl ProcessRecord {
             address: backend.address.to_string(),
             resolved: shared.resolved().map(|addr| addr.to_string()),
             weight: backend.weight,
+            weight_permille: shared.permille(),
             tier: backend.tier,
+            max_requests: backend.max_requests,
             state: if record.state == State::Drained && active > 0 { State::Draining } else { record.state },
             reason: record.reason.clone(),
             since: record.since,
+            until: record.until,
+            ejections: record.tally.ejections,
+            false_ejections: record.tally.false_ejections,
             active,
             idle: sum(|c| &c.idle),
             attempts: sum(|c| &c.attempts),
             requests: sum(|c| &c.requests),
             errors: sum(|c| &c.errors),
             failures: sum(|c| &c.failures),
+            faults: sum(|c| &c.faults),
             retries: sum(|c| &c.retries),
             connects: sum(|c| &c.connects),
             sent_bytes: sum(|c| &c.sent_bytes),

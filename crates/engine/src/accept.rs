@@ -16,6 +16,7 @@ use policy::plan::{Listener, ListenerId};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::sync::futures::Notified;
 
+use crate::clients::ClientPlace;
 use crate::h1::{Connection, Greeting};
 use crate::seam::Peer;
 use crate::stream::Stream;
@@ -207,6 +208,10 @@ fn open(worker: &Rc<Worker>, (id, local): (ListenerId, SocketAddr), stream: Stre
         return;
     }
     let listener = listener(worker, id);
+    let place = match client_place(worker, id, peer.ip()) {
+        Ok(place) => place,
+        Err(OverCap) => return counters.over_client_limit.add(1),
+    };
     let is_unix = matches!(stream, Stream::Unix(_));
     let peer = Peer {
         addr: peer,
@@ -216,7 +221,26 @@ fn open(worker: &Rc<Worker>, (id, local): (ListenerId, SocketAddr), stream: Stre
         local_port: local.port(),
     };
     let greeting = if listener.proxy_protocol { Greeting::Proxy } else { Greeting::None };
-    tokio::task::spawn_local(Connection::new(worker, stream, peer, greeting));
+    let connection = Connection::new(worker, stream, peer, greeting);
+    match place {
+        None => tokio::task::spawn_local(connection),
+        Some(place) => tokio::task::spawn_local(async move {
+            connection.await;
+            drop(place);
+        }),
+    };
+}
+
+/// The client has as many connections as it may.
+struct OverCap;
+
+/// Counts a connection of a client where the listener caps them; proxies that are trusted speak for many clients.
+fn client_place(worker: &Worker, id: ListenerId, ip: IpAddr) -> Result<Option<ClientPlace>, OverCap> {
+    let Some(clients) = &worker.shared.clients[usize::from(id.0)] else { return Ok(None) };
+    if listener(worker, id).trusted_proxies.contains(ip) {
+        return Ok(None);
+    }
+    clients.admit(ip).map(Some).ok_or(OverCap)
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! The pools of one worker: picking a backend, its idle connections, and opening new ones.
 //!
-//! Owns what a worker knows of backends for itself (its balancer, idle connections, retry budget). Standings and
-//! addresses come from [`crate::Shared`] and are read anew whenever a pool's epoch has moved.
+//! Owns what a worker knows of backends for itself (its balancer, idle connections, retry budget). Standings, weights
+//! and addresses come from [`crate::Shared`] and are read anew whenever a pool's epoch has moved.
 
 use std::cell::{Cell, RefCell};
 use std::io;
@@ -18,7 +18,10 @@ use policy::rng::Rng;
 use tokio::net::{TcpStream, UnixStream};
 
 use crate::counters::BackendCounters;
-use crate::shared::{BackendShared, PoolShared, Shared};
+use crate::exchange::Tried;
+use crate::passive::{Risk, SKIP, Trial};
+use crate::queue::Capped;
+use crate::shared::{BackendShared, PoolShared, Shared, WHOLE_WEIGHT};
 use crate::stream::Stream;
 use crate::worker::Worker;
 
@@ -28,12 +31,19 @@ pub(crate) struct WorkerPool {
     balancer: RefCell<Box<dyn Balancer>>,
     backends: Vec<WorkerBackend>,
     pub(crate) budget: RefCell<Budget>,
+    /// Backends that may be tried although they are ejected.
+    trials: RefCell<Vec<usize>>,
+    /// Whether any backend is skipped.
+    skips: Cell<bool>,
 }
 
 struct WorkerBackend {
     /// Number of the backend in the whole plan, for [`crate::timers`].
     number: u32,
     standing: Cell<Standing>,
+    permille: Cell<u16>,
+    /// Until when this worker leaves it alone, having failed to connect.
+    skipped: Cell<Option<Instant>>,
     address: Cell<Option<SocketAddr>>,
     idle: RefCell<Vec<Idle>>,
 }
@@ -54,6 +64,8 @@ impl WorkerPool {
                 WorkerBackend {
                     number: number - 1,
                     standing: Cell::default(),
+                    permille: Cell::new(WHOLE_WEIGHT),
+                    skipped: Cell::default(),
                     address: Cell::default(),
                     idle: RefCell::default(),
                 }
@@ -63,24 +75,112 @@ impl WorkerPool {
                 balancer: RefCell::new(balance::new(&pool.policy, &pool.backends, seed)),
                 backends: (0..shared.pools[index].backends.len()).map(backend).collect(),
                 budget: RefCell::new(Budget::for_share_of(workers)),
+                trials: RefCell::default(),
+                skips: Cell::new(false),
             });
         }
         pools
     }
 
-    /// Reads standings and addresses anew if any has changed.
+    /// Reads standings, weights and addresses anew if any has changed.
     fn refresh(&self, shared: &PoolShared) {
         let epoch = shared.epoch.load(Ordering::Acquire);
         if self.epoch.replace(epoch) == epoch {
             return;
         }
+        let mut trials = self.trials.borrow_mut();
+        trials.clear();
         for (index, (backend, shared)) in self.backends.iter().zip(&shared.backends).enumerate() {
             backend.address.set(shared.resolved());
-            let standing = shared.standing();
-            if backend.standing.replace(standing) != standing {
-                self.balancer.borrow_mut().backend_changed(index, standing);
+            let permille = shared.permille();
+            if backend.permille.replace(permille) != permille {
+                self.balancer.borrow_mut().weight_changed(index, permille);
+            }
+            self.set_standing(index, shared.standing());
+            if shared.passive.has_trial() {
+                trials.push(index);
             }
         }
+    }
+
+    /// What this worker's balancer believes. A skipped backend comes after those that take work.
+    fn set_standing(&self, index: usize, standing: Standing) {
+        let backend = &self.backends[index];
+        let standing = match (standing, backend.skipped.get()) {
+            (Standing::Ready | Standing::Unknown, Some(_)) => Standing::Ejected,
+            (standing, _) => standing,
+        };
+        if backend.standing.replace(standing) != standing {
+            self.balancer.borrow_mut().backend_changed(index, standing);
+        }
+    }
+
+    /// Leaves a backend alone for a moment: one failed connection says what the next would say.
+    pub(crate) fn skip(&self, index: usize) {
+        self.backends[index].skipped.set(Some(Instant::now() + SKIP));
+        self.skips.set(true);
+        self.set_standing(index, self.backends[index].standing.get());
+    }
+
+    fn end_skips(&self, shared: &PoolShared) {
+        let now = Instant::now();
+        let mut left = false;
+        for (index, backend) in self.backends.iter().enumerate() {
+            match backend.skipped.get() {
+                Some(until) if until <= now => {
+                    backend.skipped.set(None);
+                    self.set_standing(index, shared.backends[index].standing());
+                }
+                Some(_) => left = true,
+                None => {}
+            }
+        }
+        self.skips.set(left);
+    }
+
+    /// A backend whose trial this exchange makes.
+    fn take_trial(&self, shared: &PoolShared, risk: Risk) -> Option<usize> {
+        let trials = self.trials.borrow();
+        let takes = |&backend: &usize| {
+            shared.backends[backend].standing() == Standing::Ejected && shared.backends[backend].passive.take(risk)
+        };
+        trials.iter().copied().find(takes)
+    }
+
+    /// What an exchange that waits for room avoids: what it has tried, and what this worker leaves alone.
+    pub(crate) fn avoided(&self, mut tried: Tried) -> Tried {
+        if self.skips.get() {
+            let skipped = self.backends.iter().enumerate().filter(|(_, backend)| backend.skipped.get().is_some());
+            skipped.for_each(|(index, _)| tried.push(index));
+        }
+        tried
+    }
+
+    /// Picks a backend and counts the attempt there.
+    fn pick(&self, worker: &Worker, shared: &PoolShared, wish: &Wish<'_>) -> Option<usize> {
+        let rng: &mut Rng = &mut worker.rng.borrow_mut();
+        let mut pick = Pick { key: wish.key, tried: wish.tried, rng, loads: shared, now_ms: wish.now_ms };
+        let backend = self.balancer.borrow_mut().pick(&mut pick)?;
+        shared.backends[backend].begin();
+        Some(backend)
+    }
+
+    /// Picks a backend that has room, unless others wait already, and takes a place at it.
+    fn take_place(&self, worker: &Worker, capped: Capped<'_>, wish: &Wish<'_>) -> Result<usize, NoAttempt> {
+        if capped.has_waiting() {
+            return Err(NoAttempt::Busy);
+        }
+        let rng: &mut Rng = &mut worker.rng.borrow_mut();
+        let mut pick = Pick { key: wish.key, tried: wish.tried, rng, loads: capped.loads(), now_ms: wish.now_ms };
+        let mut balancer = self.balancer.borrow_mut();
+        // Another worker may take the last place between the look and the taking; then that backend is full.
+        while let Some(backend) = balancer.pick_with_room(&mut pick, &|backend| capped.has_room(backend)) {
+            if capped.take(backend) {
+                return Ok(backend);
+            }
+        }
+        let none = self.backends.iter().all(|backend| backend.standing.get() == Standing::Excluded);
+        Err(if none { NoAttempt::NoBackend } else { NoAttempt::Busy })
     }
 
     /// Number of a backend in the whole plan.
@@ -122,6 +222,8 @@ pub(crate) struct Wish<'a> {
     pub(crate) key: u64,
     pub(crate) tried: &'a [u16],
     pub(crate) now_ms: u64,
+    /// Whether it may be a trial.
+    pub(crate) risk: Risk,
 }
 
 /// One attempt at a backend: counted as running until dropped.
@@ -129,6 +231,17 @@ pub(crate) struct Attempt {
     worker: Rc<Worker>,
     pub(crate) pool: PoolId,
     pub(crate) backend: usize,
+    /// The attempt tries an ejected backend.
+    pub(crate) trial: Option<Trial>,
+}
+
+/// Why there is no attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NoAttempt {
+    /// Every backend is out by the operator's wish.
+    NoBackend,
+    /// Every backend that could take it is at its cap, or others wait for one already.
+    Busy,
 }
 
 /// Why there is no connection.
@@ -143,19 +256,55 @@ pub(crate) enum ConnectError {
 }
 
 impl Attempt {
-    /// Picks a backend and counts the attempt; `None` if the pool has none to offer.
-    pub(crate) fn begin(worker: &Rc<Worker>, pool: PoolId, wish: &Wish<'_>) -> Option<Self> {
+    /// Picks a backend and counts the attempt.
+    pub(crate) fn begin(worker: &Rc<Worker>, pool: PoolId, wish: &Wish<'_>) -> Result<Self, NoAttempt> {
         let (local, shared) = (worker.pool(pool), &worker.shared.pools[pool.0 as usize]);
         local.refresh(shared);
-        let rng: &mut Rng = &mut worker.rng.borrow_mut();
-        let mut pick = Pick { key: wish.key, tried: wish.tried, rng, loads: shared, now_ms: wish.now_ms };
-        let mut balancer = local.balancer.borrow_mut();
-        let backend = balancer.pick(&mut pick)?;
-        shared.backends[backend].begin();
-        balancer.taken(backend, shared);
-        let attempt = Self { worker: Rc::clone(worker), pool, backend };
-        attempt.counters().attempts.add(1);
+        if local.skips.get() {
+            local.end_skips(shared);
+        }
+        if !local.trials.borrow().is_empty()
+            && let Some(attempt) = Self::begin_trial(worker, pool, wish.risk)
+        {
+            return Ok(attempt);
+        }
+        let backend = match Capped::new(shared) {
+            Some(capped) => local.take_place(worker, capped, wish)?,
+            None => local.pick(worker, shared, wish).ok_or(NoAttempt::NoBackend)?,
+        };
+        Ok(Self::taken(worker, pool, backend))
+    }
+
+    /// Tries an ejected backend, if that is offered and there is room. A trial waits for nobody: those in the queue wait
+    /// for others.
+    fn begin_trial(worker: &Rc<Worker>, pool: PoolId, risk: Risk) -> Option<Self> {
+        let (local, shared) = (worker.pool(pool), &worker.shared.pools[pool.0 as usize]);
+        let backend = local.take_trial(shared, risk)?;
+        // Dropped where there is no room, it may be made again.
+        let trial = Trial::new(worker, pool, backend);
+        match Capped::new(shared) {
+            Some(capped) if !capped.take(backend) => return None,
+            Some(_) => {}
+            None => shared.backends[backend].begin(),
+        }
+        let mut attempt = Self::taken(worker, pool, backend);
+        attempt.trial = Some(trial);
         Some(attempt)
+    }
+
+    /// An attempt at a backend of a pool with caps, at which a place is held for it.
+    pub(crate) fn at(worker: &Rc<Worker>, pool: PoolId, backend: usize) -> Self {
+        worker.pool(pool).refresh(&worker.shared.pools[pool.0 as usize]);
+        Self::taken(worker, pool, backend)
+    }
+
+    /// An attempt that the backend counts already.
+    fn taken(worker: &Rc<Worker>, pool: PoolId, backend: usize) -> Self {
+        let (local, shared) = (worker.pool(pool), &worker.shared.pools[pool.0 as usize]);
+        local.balancer.borrow_mut().taken(backend, shared);
+        let attempt = Self { worker: Rc::clone(worker), pool, backend, trial: None };
+        attempt.counters().attempts.add(1);
+        attempt
     }
 
     pub(crate) fn counters(&self) -> &BackendCounters {
@@ -173,7 +322,7 @@ impl Attempt {
 
     /// Whether the backend is out by evidence, while others may not be.
     pub(crate) fn is_down(&self) -> bool {
-        self.shared().standing() == Standing::Out
+        matches!(self.shared().standing(), Standing::Ejected | Standing::Out)
     }
 
     /// An idle connection, if there is one that still lives.
@@ -211,7 +360,10 @@ impl Attempt {
 impl Drop for Attempt {
     fn drop(&mut self) {
         let shared = &self.worker.shared.pools[self.pool.0 as usize];
-        shared.backends[self.backend].end();
+        match Capped::new(shared) {
+            None => shared.backends[self.backend].end(),
+            Some(capped) => capped.give_back(self.backend),
+        }
         self.worker.pool(self.pool).balancer.borrow_mut().returned(self.backend, shared);
     }
 }

@@ -13,12 +13,23 @@ pub(crate) enum Cause {
     BodyTimeout,
     /// The request body is larger than the limit.
     BodyTooLarge,
+    /// The client asks more often than it may.
+    RateLimited {
+        /// Whose limit it is.
+        whose: Whose,
+        /// Seconds until another request would pass.
+        wait_s: u32,
+    },
     /// No route takes the request and the listener has no pool.
     NoRoute,
     /// The route's rewrite made something that is no path.
     BadRewrite,
     /// Every backend of the pool is out by the operator's wish.
     NoBackend,
+    /// Every backend is at its cap and the queue is full.
+    QueueFull,
+    /// No backend had room in time.
+    QueueTimeout,
     /// The backend's name has no address.
     Unresolved,
     /// A connection could not be made.
@@ -45,6 +56,13 @@ pub(crate) enum Cause {
     ClientStalled,
     /// The client went away.
     ClientGone,
+}
+
+/// Whose rate limit a request exceeds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Whose {
+    Listener,
+    Route,
 }
 
 /// What a cause means to clients, scripts and people.
@@ -90,11 +108,20 @@ impl Cause {
             Self::BodyTooLarge => {
                 (413, "body-too-large", "http_request_error", "the request body is larger than allowed")
             }
+            Self::RateLimited { .. } => {
+                (429, "rate-limited", "http_request_denied", "the client asks more often than it may")
+            }
             Self::NoRoute => (404, "no-route", "destination_not_found", "nothing is configured for this host and path"),
             Self::BadRewrite => {
                 (500, "bad-rewrite", "proxy_internal_error", "the configured rewrite made an invalid path")
             }
             Self::NoBackend => (503, "no-backend", "destination_unavailable", "no backend takes requests"),
+            Self::QueueFull => {
+                (503, "queue-full", "connection_limit_reached", "all backends are busy and the queue is full")
+            }
+            Self::QueueTimeout => {
+                (503, "queue-timeout", "connection_limit_reached", "no backend had room for the request in time")
+            }
             Self::Unresolved => (502, "unresolved", "dns_error", "the backend's name does not resolve"),
             Self::ConnectFailed => {
                 (502, "connect-failed", "connection_refused", "no connection to a backend could be made")
@@ -131,16 +158,19 @@ impl Cause {
 
 #[cfg(test)]
 mod tests {
-    use super::Cause;
+    use super::{Cause, Whose};
 
-    const ALL: [Cause; 20] = [
+    const ALL: [Cause; 23] = [
         Cause::BadRequest { status: 400, why: "" },
         Cause::HeaderTimeout,
         Cause::BodyTimeout,
         Cause::BodyTooLarge,
+        Cause::RateLimited { whose: Whose::Route, wait_s: 1 },
         Cause::NoRoute,
         Cause::BadRewrite,
         Cause::NoBackend,
+        Cause::QueueFull,
+        Cause::QueueTimeout,
         Cause::Unresolved,
         Cause::ConnectFailed,
         Cause::ConnectTimeout,

@@ -62,6 +62,8 @@ counters! {
         requests,
         /// Attempts that failed: no connection, broken, late, malformed, or a status that was tried again.
         failures,
+        /// Attempts that failed through its fault, as passive health counts them.
+        faults,
         /// Answers with a status of 500 to 599 that were forwarded.
         errors,
         /// Attempts that were repetitions of one that failed elsewhere (or here).
@@ -94,6 +96,12 @@ counters! {
         requests,
         /// Requests refused as malformed or too large (400, 408, 413, 414, 417, 431, 501, 505).
         refused,
+        /// Requests refused by a rate limit (429), of the listener or of a route.
+        limited,
+        /// Requests that a rate limit with `dry_run` would have refused.
+        would_limit,
+        /// Connections refused because their client had as many as it may.
+        over_client_limit,
         /// Answers 1xx relayed.
         interim,
         /// Answers 2xx sent.

@@ -50,7 +50,10 @@ struct Line<'a> {
 struct Timers {
     /// First byte of the request head to its end.
     head: f64,
-    /// Its end to the start of the last attempt: earlier attempts.
+    /// Waits for a backend with room.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    queue: Option<f64>,
+    /// Its end to the start of the last attempt: earlier attempts and waits in the queue.
     #[serde(skip_serializing_if = "Option::is_none")]
     before_attempt: Option<f64>,
     /// Start of the last attempt to its new connection.
@@ -69,8 +72,9 @@ struct Timers {
 /// Counts an exchange and logs it where that is wanted.
 pub(crate) fn finish<D: Downstream>(worker: &Worker, down: &D, facts: &Facts) {
     count(worker, down, facts);
-    // A client that goes away is its own affair.
-    let failed = facts.status >= 500 || facts.cause.is_some_and(|cause| cause != Cause::ClientGone);
+    // A client that goes away is its own affair, and a flood that is refused must not become one of lines.
+    let quiet = |cause: Cause| matches!(cause, Cause::ClientGone | Cause::RateLimited { .. });
+    let failed = facts.status >= 500 || facts.cause.is_some_and(|cause| !quiet(cause));
     let wanted = wanted(worker, failed);
     if failed || wanted {
         let line = line(worker, down, facts);
@@ -95,6 +99,8 @@ fn wanted(worker: &Worker, failed: bool) -> bool {
 fn count<D: Downstream>(worker: &Worker, down: &D, facts: &Facts) {
     let counters = &worker.counters().listeners[usize::from(down.peer().listener.0)];
     match facts.status / 100 {
+        // 499 is for the log: nobody got it.
+        _ if !facts.answer_begun => {}
         2 => counters.status_2xx.add(1),
         3 => counters.status_3xx.add(1),
         4 => counters.status_4xx.add(1),
@@ -142,10 +148,12 @@ fn line<D: Downstream>(worker: &Worker, down: &D, facts: &Facts) -> String {
 fn timers(facts: &Facts) -> Timers {
     let times = &facts.times;
     let now = Instant::now();
-    let ms = |from: Instant, to: Instant| (to.saturating_duration_since(from).as_secs_f64() * 1e6).round() / 1e3;
+    let rounded = |time: Duration| (time.as_secs_f64() * 1e6).round() / 1e3;
+    let ms = |from: Instant, to: Instant| rounded(to.saturating_duration_since(from));
     let attempted = times.attempted;
     Timers {
         head: ms(times.arrived, times.started),
+        queue: times.queued.map(rounded),
         before_attempt: attempted.map(|at| ms(times.started, at)),
         connect: attempted.zip(times.connected).map(|(from, to)| ms(from, to)),
         first_byte: attempted.zip(times.first_byte).map(|(from, to)| ms(from, to)),

@@ -1,5 +1,6 @@
 //! What the data plane tells the control plane.
 
+use policy::outlier::Trial;
 use policy::plan::PoolId;
 
 /// An event for `control`. Sent without waiting: when the channel is full it is dropped and counted.
@@ -11,6 +12,22 @@ pub enum Report {
         pool: PoolId,
         /// Index of the backend in the pool.
         backend: usize,
+    },
+    /// A backend has failed so often in a row, over all workers, that it may have to be ejected.
+    Failing {
+        /// The pool.
+        pool: PoolId,
+        /// Index of the backend in the pool.
+        backend: usize,
+    },
+    /// News of a request that tries an ejected backend.
+    Trial {
+        /// The pool.
+        pool: PoolId,
+        /// Index of the backend in the pool.
+        backend: usize,
+        /// How it goes.
+        trial: Trial,
     },
     /// An exchange failed or was answered by us with an error: its access log line (one JSON object) for the ring of
     /// `evenkeel errors`.

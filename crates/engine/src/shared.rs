@@ -4,14 +4,22 @@
 //! `control` and the workers, read by every pick) and the counters of each worker (written by one thread, read by `control`).
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, RwLock};
 use std::time::Instant;
 
 use policy::balance::{Evidence, Latency, Loads, Standing};
+use policy::outlier::Offer;
 use policy::plan::{Address, Backend, Plan, Wanted};
 
+use crate::clients::Clients;
 use crate::counters::{BackendCounters, WorkerCounters};
+use crate::credits::Credits;
+use crate::passive::Passive;
+use crate::queue::{Capped, Queue, QueueFigures};
+
+/// A backend's whole weight, in thousandths.
+pub(crate) const WHOLE_WEIGHT: u16 = 1000;
 
 /// The shared state of a process.
 #[derive(Debug)]
@@ -20,6 +28,10 @@ pub struct Shared {
     pub pools: Vec<PoolShared>,
     /// One for each worker.
     pub workers: Vec<WorkerShared>,
+    /// What each key of each rate limit has used up.
+    pub(crate) credits: Credits,
+    /// Connections by client, for each listener that caps them.
+    pub(crate) clients: Vec<Option<Arc<Clients>>>,
     /// Set once the process stops taking new connections.
     pub stopping: AtomicBool,
     /// Client connections that may be open at once: `limits.connections`, or less where the system allows less.
@@ -31,10 +43,12 @@ pub struct Shared {
 /// The shared state of a pool.
 #[derive(Debug)]
 pub struct PoolShared {
-    /// Grows with each change of a standing or address, after the change; workers compare it at each pick.
+    /// Grows with each change of a standing or address, and some time after changes of weights, after the change; workers compare it at each pick.
     pub epoch: AtomicU64,
     /// By index in the pool.
     pub backends: Vec<BackendShared>,
+    /// Only where a backend has a cap.
+    pub(crate) queue: Option<Box<Queue>>,
 }
 
 /// The shared state of a backend: one cache-line pair, so that two backends never share one.
@@ -42,9 +56,13 @@ pub struct PoolShared {
 #[repr(align(128))]
 pub struct BackendShared {
     standing: AtomicU8,
+    /// Thousandths of its weight that it gets.
+    permille: AtomicU16,
     active: AtomicU32,
     /// Bits of a [`Latency`]; only pools whose policy wants it note it.
     latency: AtomicU64,
+    /// Evidence for passive health.
+    pub passive: Passive,
     resolved: RwLock<Option<SocketAddr>>,
 }
 
@@ -65,11 +83,14 @@ impl Shared {
         let pool = |pool: &policy::plan::Pool| PoolShared {
             epoch: AtomicU64::new(1),
             backends: pool.backends.iter().map(BackendShared::new).collect(),
+            queue: Queue::new(pool).map(Box::new),
         };
         let worker = |_| WorkerShared { connections: AtomicUsize::new(0), counters: WorkerCounters::new(plan) };
         Arc::new(Self {
             pools: plan.pools.iter().map(pool).collect(),
             workers: (0..workers).map(worker).collect(),
+            credits: Credits::new(plan),
+            clients: plan.listeners.iter().map(|listener| listener.client_connections.map(Clients::new)).collect(),
             stopping: AtomicBool::new(false),
             connection_limit: AtomicUsize::new(plan.limits.connections),
             started: Instant::now(),
@@ -80,6 +101,12 @@ impl Shared {
     #[must_use]
     pub fn connections(&self) -> usize {
         self.workers.iter().map(|worker| worker.connections.load(Ordering::Relaxed)).sum()
+    }
+
+    /// Keys of rate limits that were forgotten before their credit was whole again, because too many others came.
+    #[must_use]
+    pub fn forgotten_credits(&self) -> u64 {
+        self.credits.forgotten()
     }
 
     /// The counters of one backend, summed over the workers.
@@ -98,7 +125,35 @@ impl PoolShared {
     pub fn set_standing(&self, backend: usize, standing: Standing) -> bool {
         let old = self.backends[backend].standing.swap(standing as u8, Ordering::Release);
         self.epoch.fetch_add(1, Ordering::Release);
+        if let Some(capped) = Capped::new(self) {
+            capped.serve();
+        }
         old != standing as u8
+    }
+
+    /// Offers the workers a trial of an ejected backend, or takes the offer back.
+    pub fn offer_trial(&self, backend: usize, offer: Offer) {
+        if self.backends[backend].passive.offer(offer) {
+            self.epoch.fetch_add(1, Ordering::Release);
+        }
+    }
+
+    /// What the pool's queue has seen; zeros where no backend has a cap.
+    #[must_use]
+    pub fn queue_figures(&self) -> QueueFigures {
+        self.queue.as_ref().map(|queue| queue.figures()).unwrap_or_default()
+    }
+
+    /// Sets the thousandths of a backend's weight that it gets. Workers hear of it with the next change of a standing, or
+    /// by [`PoolShared::announce`], which is for the caller to call when it has set all: in a large pool, each
+    /// announcement costs each worker a look at every backend. Returns whether it differs from the old one.
+    pub fn set_weight(&self, backend: usize, permille: u16) -> bool {
+        self.backends[backend].permille.swap(permille, Ordering::Relaxed) != permille
+    }
+
+    /// Has the workers look for what has changed.
+    pub fn announce(&self) {
+        self.epoch.fetch_add(1, Ordering::Release);
     }
 
     /// Tells the workers where a named backend is now.
@@ -120,10 +175,13 @@ impl BackendShared {
             Wanted::Ready => Standing::Unknown,
             Wanted::Drained | Wanted::Down => Standing::Excluded,
         };
+        let permille = AtomicU16::new(WHOLE_WEIGHT);
         Self {
             standing: AtomicU8::new(standing as u8),
+            permille,
             active: AtomicU32::new(0),
             latency: AtomicU64::new(Latency::default().to_bits()),
+            passive: Passive::default(),
             resolved: RwLock::new(resolved),
         }
     }
@@ -131,9 +189,16 @@ impl BackendShared {
     /// How eligible it is.
     #[must_use]
     pub fn standing(&self) -> Standing {
-        const ALL: [Standing; 4] = [Standing::Ready, Standing::Unknown, Standing::Out, Standing::Excluded];
+        const ALL: [Standing; 5] =
+            [Standing::Ready, Standing::Unknown, Standing::Ejected, Standing::Out, Standing::Excluded];
         let value = self.standing.load(Ordering::Acquire);
         ALL.into_iter().find(|&standing| standing as u8 == value).unwrap_or_default()
+    }
+
+    /// Thousandths of its weight that it gets.
+    #[must_use]
+    pub fn permille(&self) -> u16 {
+        self.permille.load(Ordering::Relaxed)
     }
 
     /// Where it is, if known; for Unix sockets never.
@@ -162,6 +227,21 @@ impl BackendShared {
         };
         // Nothing new is no failure.
         let _ = self.latency.fetch_update(Ordering::Relaxed, Ordering::Relaxed, changed);
+    }
+
+    /// As `active`, in one order for all threads with `begin_below` and `end_in_order`.
+    pub(crate) fn active_in_order(&self) -> u32 {
+        self.active.load(Ordering::SeqCst)
+    }
+
+    /// Counts an attempt, unless so many run.
+    pub(crate) fn begin_below(&self, cap: u32) -> bool {
+        let one_more = |active: u32| (active < cap).then(|| active + 1);
+        self.active.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_more).is_ok()
+    }
+
+    pub(crate) fn end_in_order(&self) {
+        self.active.fetch_sub(1, Ordering::SeqCst);
     }
 
     pub(crate) fn begin(&self) {

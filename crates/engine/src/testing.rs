@@ -62,6 +62,8 @@ fn everything() -> Route {
         request_headers: HeaderRules::default(),
         response_headers: HeaderRules::default(),
         body_bytes: None,
+        urgency: Default::default(),
+        limit: None,
     }
 }
 
@@ -73,6 +75,8 @@ fn listener() -> Listener {
         proxy_protocol: false,
         trusted_proxies: policy::access::CidrSet::default(),
         timeouts: ClientTimeouts { header: seconds(5), body: seconds(5), keep_alive: seconds(5), tunnel: seconds(5) },
+        limit: None,
+        client_connections: None,
     }
 }
 
@@ -83,17 +87,21 @@ fn pool(backends: &[SocketAddr]) -> Pool {
         weight: 1,
         tier: 0,
         state: Wanted::Ready,
+        max_requests: None,
     };
     Pool {
         name: "app".to_owned(),
         policy: PolicyKind::RoundRobin,
         backends: backends.iter().map(backend).collect(),
         health: None,
+        eject: None,
         host: None,
         send_proxy: None,
         forwarded: false,
         idle_connections: 8,
         idle_timeout: seconds(5),
+        queue: policy::plan::Queue::default(),
+        slow_start: None,
     }
 }
 

@@ -12,6 +12,7 @@ use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use policy::balance::Standing;
 use policy::plan::{ClientTimeouts, Plan, PoolId};
 use policy::rng::Rng;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
@@ -275,7 +276,7 @@ impl Worker {
 
     pub(crate) fn backend_changed(&self, pool: PoolId, backend: usize) {
         let standing = self.shared.pools[pool.0 as usize].backends[backend].standing();
-        if matches!(standing, policy::balance::Standing::Out | policy::balance::Standing::Excluded) {
+        if !matches!(standing, Standing::Ready | Standing::Unknown) {
             let counters = &self.counters().pools[pool.0 as usize][backend];
             self.pool(pool).close_idle(backend, counters);
             self.timers.wake_backend(self.pool(pool).number(backend));
@@ -322,9 +323,19 @@ impl Worker {
 
     /// Tells the control plane, unless it is far behind.
     pub(crate) fn report(&self, report: Report) {
-        if self.reports.try_send(report).is_err() {
-            self.counters().log_dropped.add(1);
-        }
+        self.try_report(report);
+    }
+
+    /// As [`Self::report`]; whether it was heard.
+    pub(crate) fn try_report(&self, report: Report) -> bool {
+        let heard = self.reports.try_send(report).map_err(|error| {
+            let lost = match error.into_inner() {
+                Report::LogLines(lines) => lines.iter().filter(|&&byte| byte == b'\n').count() as u64,
+                _ => 1,
+            };
+            self.counters().log_dropped.add(lost);
+        });
+        heard.is_ok()
     }
 
     /// Says, seldom enough, that the system could not give us a connection.

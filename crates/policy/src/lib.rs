@@ -4,9 +4,12 @@
 //! thread: `now` and `rng` are arguments. `engine` and `control` drive it, `config` builds its [`plan::Plan`].
 
 pub mod access;
+pub mod ask;
 pub mod balance;
 pub mod hashing;
 pub mod health;
+pub mod limit;
+pub mod outlier;
 pub mod plan;
 pub mod retry;
 pub mod rewrite;

@@ -3,14 +3,22 @@
 //! Owns the types that say what is wanted. `config` is the only maker; `engine`, `control` and `admin` read it and never
 //! check it again. Indices ([`PoolId`], [`RouteId`], [`ListenerId`]) are valid by construction.
 
+mod eject;
+mod health;
+mod waiting;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use eject::{Eject, FailureRate, LatencyRule};
+pub use health::{Agent, Expected, HealthCheck, ProbeKind, Question, Talk};
+pub use waiting::{Queue, Urgency};
 use wire::head::Method;
 
 use crate::access::{AccessList, CidrSet};
 use crate::hashing::{HashKey, Hashing};
+use crate::limit::RateLimit;
 use crate::route::Router;
 
 /// Index into [`Plan::listeners`].
@@ -122,6 +130,10 @@ pub struct Listener {
     pub trusted_proxies: CidrSet,
     /// Timeouts towards clients.
     pub timeouts: ClientTimeouts,
+    /// How often requests may come, before any route is asked.
+    pub limit: Option<RateLimit>,
+    /// Most connections of one client (an IPv4 address or an IPv6 /64) at once; trusted proxies have no such cap.
+    pub client_connections: Option<u32>,
 }
 
 /// An address to accept on.
@@ -168,6 +180,10 @@ pub struct Route {
     pub response_headers: HeaderRules,
     /// Bytes of a request body, where the route narrows or widens `limits.body_bytes`.
     pub body_bytes: Option<u64>,
+    /// Who goes first when requests wait for a backend.
+    pub urgency: Urgency,
+    /// How often requests may come.
+    pub limit: Option<RateLimit>,
 }
 
 /// A match. All conditions must hold; see the contract for the order among matches.
@@ -228,14 +244,23 @@ pub enum PathMatch {
     Regex(Pattern),
 }
 
-/// An anchored regular expression that remembers its source text.
+/// A regular expression that remembers its source text; anchored at both ends unless its user says otherwise.
 #[derive(Clone, Debug)]
 pub struct Pattern {
     /// As written.
     pub source: String,
-    /// Compiled as `^(?:source)$`.
+    /// Compiled, as `^(?:source)$` where it is anchored.
     pub regex: regex::bytes::Regex,
 }
+
+/// Expressions are equal when they were written alike.
+impl PartialEq for Pattern {
+    fn eq(&self, other: &Self) -> bool {
+        self.regex.as_str() == other.regex.as_str()
+    }
+}
+
+impl Eq for Pattern {}
 
 /// A condition on a named value.
 #[derive(Clone, Debug)]
@@ -416,6 +441,8 @@ pub struct Pool {
     pub backends: Vec<Backend>,
     /// The active check.
     pub health: Option<HealthCheck>,
+    /// Passive ejection; `None` is off.
+    pub eject: Option<Eject>,
     /// Replaces the `Host` that backends see.
     pub host: Option<String>,
     /// PROXY header sent first on each connection.
@@ -426,6 +453,10 @@ pub struct Pool {
     pub idle_connections: usize,
     /// How long an idle connection is kept.
     pub idle_timeout: Option<Duration>,
+    /// Where requests wait while every backend that could take them is at its cap; matters only where one has a cap.
+    pub queue: Queue,
+    /// Over which time a backend that was out ramps up to its weight.
+    pub slow_start: Option<Duration>,
 }
 
 /// PROXY protocol version to send.
@@ -507,6 +538,8 @@ pub struct Backend {
     pub tier: u8,
     /// State wanted from the file.
     pub state: Wanted,
+    /// Most running requests, over the whole process; at least 1; `None` is no cap.
+    pub max_requests: Option<u32>,
 }
 
 /// Where a backend is.
@@ -539,35 +572,6 @@ pub enum Wanted {
     Drained,
     /// Out.
     Down,
-}
-
-/// An active check.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct HealthCheck {
-    /// What one probe does.
-    pub kind: ProbeKind,
-    /// Between probes.
-    pub interval: Duration,
-    /// For one probe.
-    pub timeout: Duration,
-    /// Failures in a row that take a backend out.
-    pub fall: u32,
-    /// Successes in a row that bring it back.
-    pub rise: u32,
-}
-
-/// What one probe does.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ProbeKind {
-    /// Connects.
-    Tcp,
-    /// `HEAD /`; any well-formed answer below 500, or 501, passes.
-    Alive,
-    /// `GET path`; 200 to 399 passes.
-    Http {
-        /// The path with query.
-        path: String,
-    },
 }
 
 /// An own error page.

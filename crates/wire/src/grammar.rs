@@ -1,6 +1,7 @@
-//! Characters and lists of RFC 9110, section 5.6, and RFC 3986, as tables and word-at-a-time tests.
+//! Characters and lists of RFC 9110, section 5.6, and RFC 3986.
 //!
-//! Owns what a byte may be used for; what a sequence of bytes means belongs to the modules that ask.
+//! Owns what a byte may be used for; what a sequence of bytes means belongs to the modules that ask. How the end of a long
+//! sequence is found quickly belongs to [`crate::scan`].
 
 /// May stand in a token: methods, field names, options (RFC 9110, section 5.6.2).
 const TOKEN: u8 = 1;
@@ -49,118 +50,99 @@ const fn is_one_of(byte: u8, set: &[u8]) -> bool {
 }
 
 #[inline]
-pub(crate) fn is_token_byte(byte: u8) -> bool {
-    CLASSES[byte as usize] & TOKEN != 0
-}
-
-#[inline]
-pub(crate) fn is_target_byte(byte: u8) -> bool {
-    CLASSES[byte as usize] & TARGET != 0
-}
-
-#[inline]
 pub(crate) fn is_plain_path_byte(byte: u8) -> bool {
     CLASSES[byte as usize] & PLAIN_PATH != 0
 }
 
-#[inline]
-pub(crate) fn is_host_byte(byte: u8) -> bool {
-    CLASSES[byte as usize] & HOST != 0
-}
-
 /// Whether `bytes` is a token, which is never empty.
 pub(crate) fn is_token(bytes: &[u8]) -> bool {
-    !bytes.is_empty() && bytes.iter().all(|b| is_token_byte(*b))
+    !bytes.is_empty() && after_token(bytes).is_empty()
 }
 
-/// Where the token that starts at `at` ends: at the first byte that may not stand in one, or at the end of `buf`.
+/// What follows the token at the front of `bytes`.
 #[inline]
-pub(crate) fn token_end(buf: &[u8], mut at: usize) -> usize {
-    // Most names are letters and hyphens, which are told apart eight at a time; the rest is looked up.
-    while let Some(word) = word_at(buf, at) {
-        let stops = other_than_letters_and_hyphens(word);
-        if stops != 0 {
-            at += stops.trailing_zeros() as usize / 8;
-            break;
-        }
-        at += 8;
+pub(crate) fn after_token(bytes: &[u8]) -> &[u8] {
+    after_class(bytes, TOKEN)
+}
+
+/// What follows the bytes of a registered name at the front of `bytes`.
+#[inline]
+pub(crate) fn after_host_bytes(bytes: &[u8]) -> &[u8] {
+    after_class(bytes, HOST)
+}
+
+/// What follows the bytes of a request target at the front of `bytes`.
+#[inline]
+pub(crate) fn after_target_bytes(bytes: &[u8]) -> &[u8] {
+    after_class(bytes, TARGET)
+}
+
+/// What follows the bytes of a class at the front of `bytes`. One branch for four bytes is cheaper than four.
+#[inline(always)]
+fn after_class(mut bytes: &[u8], class: u8) -> &[u8] {
+    while let Some((four, rest)) = bytes.split_first_chunk::<4>()
+        && four.iter().fold(class, |all, b| all & CLASSES[*b as usize]) != 0
+    {
+        bytes = rest;
     }
-    while at < buf.len() && is_token_byte(buf[at]) {
-        at += 1;
+    while let [byte, rest @ ..] = bytes
+        && CLASSES[*byte as usize] & class != 0
+    {
+        bytes = rest;
     }
-    at
+    bytes
 }
 
-/// Where the text that starts at `at` ends: at the first control character but HTAB, or at the end of `buf`. Text is what
-/// field values and reason phrases are made of: HTAB, SP, visible ASCII and bytes from 0x80 on (RFC 9110, section 5.5).
-#[inline]
-pub(crate) fn text_end(buf: &[u8], mut at: usize) -> usize {
-    while let Some(word) = word_at(buf, at) {
-        if is_printable_ascii(word) {
-            at += 8;
-            continue;
+/// May stand in a text: HTAB, SP, visible ASCII and bytes from 0x80 on, which is what field values and reason phrases are
+/// made of (RFC 9110, section 5.5).
+#[inline(always)]
+pub(crate) fn is_text_byte(byte: u8) -> bool {
+    (byte >= b' ') & (byte != 0x7f) | (byte == b'\t')
+}
+
+/// Whether `text` is the word `lower`, which is of letters, digits and hyphens, none of them upper case, and has 24 bytes
+/// at most; compared without case. Setting bit 5 lowers letters; the only other bytes that it could turn into such a
+/// character are control characters, which no text has.
+#[inline(always)]
+pub(crate) fn is_word(text: &[u8], lower: &[u8]) -> bool {
+    debug_assert!(lower.len() <= 24, "three pieces hold no more");
+    // Pieces that overlap are cheaper than bytes one by one.
+    text.len() == lower.len()
+        && match lower.len() {
+            8.. => {
+                let same = |at| is_piece::<8>(text, lower, at);
+                same(0) && same(lower.len() - 8) && (lower.len() <= 16 || same(8))
+            }
+            4..8 => is_piece::<4>(text, lower, 0) && is_piece::<4>(text, lower, lower.len() - 4),
+            _ => text.iter().zip(lower).all(|(a, b)| a | 0x20 == *b),
         }
-        let stops = control_bytes(word);
-        if stops == 0 {
-            at += 8;
-            continue;
-        }
-        at += stops.trailing_zeros() as usize / 8;
-        if buf[at] != b'\t' {
-            return at;
-        }
-        at += 1;
-    }
-    while at < buf.len() && (buf[at] >= b' ' && buf[at] != 0x7f || buf[at] == b'\t') {
-        at += 1;
-    }
-    at
 }
 
-/// The eight bytes at `at`, the first one lowest; none near the end.
-#[inline]
-fn word_at(buf: &[u8], at: usize) -> Option<u64> {
-    buf.get(at..)?.first_chunk::<8>().map(|bytes| u64::from_le_bytes(*bytes))
-}
-
-/// Every byte 1: times `x`, every byte `x`.
-const ONES: u64 = u64::from_ne_bytes([1; 8]);
-
-/// Bit 7 of each byte of `word` that is no ASCII letter and no hyphen. No sum carries into the next byte.
-#[inline]
-fn other_than_letters_and_hyphens(word: u64) -> u64 {
-    let lower = (word | (ONES * 0x20)) & (ONES * 0x7f);
-    let from_a = lower + ONES * (0x80 - 0x61);
-    let beyond_z = lower + ONES * (0x80 - 0x7b);
-    let letter = from_a & !beyond_z & !word;
-    let no_hyphen = word ^ (ONES * 0x2d);
-    let no_hyphen = ((no_hyphen & (ONES * 0x7f)) + ONES * 0x7f) | no_hyphen;
-    !letter & no_hyphen & (ONES * 0x80)
-}
-
-/// Whether all bytes of `word` are from 0x20 to 0x7e: the cheap question that most words of a value answer. A byte that
-/// borrows or carries into the next one has bit 7 set itself, so that nothing slips through.
-#[inline]
-fn is_printable_ascii(word: u64) -> bool {
-    (word.wrapping_sub(ONES * 0x20) | word.wrapping_add(ONES)) & (ONES * 0x80) == 0
-}
-
-/// Bit 7 of each byte of `word` that is below 0x20 or is 0x7f. A borrow may set it wrongly above a true hit, so only the
-/// lowest is to be trusted.
-#[inline]
-fn control_bytes(word: u64) -> u64 {
-    let low = word.wrapping_sub(ONES * 0x20) & !word;
-    let delete = word ^ (ONES * 0x7f);
-    let delete = delete.wrapping_sub(ONES) & !delete;
-    (low | delete) & (ONES * 0x80)
+/// The same for `N` bytes from `at` on.
+#[inline(always)]
+fn is_piece<const N: usize>(text: &[u8], lower: &[u8], at: usize) -> bool {
+    let lowered = text[at..].first_chunk::<N>().map(|piece| piece.map(|byte| byte | 0x20));
+    lowered.as_ref() == lower[at..].first_chunk::<N>()
 }
 
 /// `bytes` without optional white space (SP, HTAB) around it.
 #[inline]
-pub(crate) fn trimmed(mut bytes: &[u8]) -> &[u8] {
+pub(crate) fn trimmed(bytes: &[u8]) -> &[u8] {
+    trimmed_end(trimmed_start(bytes))
+}
+
+/// `bytes` without optional white space before it.
+#[inline]
+pub(crate) fn trimmed_start(mut bytes: &[u8]) -> &[u8] {
     while let [b' ' | b'\t', rest @ ..] = bytes {
         bytes = rest;
     }
+    bytes
+}
+
+/// `bytes` without optional white space behind it.
+#[inline]
+pub(crate) fn trimmed_end(mut bytes: &[u8]) -> &[u8] {
     while let [rest @ .., b' ' | b'\t'] = bytes {
         bytes = rest;
     }
@@ -176,16 +158,12 @@ pub(crate) fn list(value: &[u8]) -> impl Iterator<Item = &[u8]> {
 /// A number of digits only, no sign; none if it is empty or does not fit.
 #[inline]
 pub(crate) fn decimal(digits: &[u8]) -> Option<u64> {
-    if digits.is_empty() {
-        return None;
-    }
-    digits.iter().try_fold(0_u64, |value, byte| {
-        let digit = byte.wrapping_sub(b'0');
-        if digit > 9 {
-            return None;
-        }
-        value.checked_mul(10)?.checked_add(u64::from(digit))
-    })
+    let digit = |byte: &u8| Some(u64::from(byte.wrapping_sub(b'0'))).filter(|digit| *digit <= 9);
+    // Nineteen digits always fit.
+    let (first, rest) = digits.split_at(digits.len().min(19));
+    let value = first.iter().try_fold(0, |value, byte| Some(value * 10 + digit(byte)?))?;
+    let value = rest.iter().try_fold(value, |value: u64, byte| value.checked_mul(10)?.checked_add(digit(byte)?))?;
+    (!digits.is_empty()).then_some(value)
 }
 
 #[cfg(test)]
@@ -193,67 +171,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn text_ends_at_the_first_control_character_wherever_it_stands() {
-        for length in 0..40 {
+    fn words_are_compared_without_case_in_each_byte() {
+        let lower = b"x-forwarded-100-continue";
+        for length in 0..=lower.len() {
+            let lower = &lower[..length];
+            assert!(is_word(lower, lower) && is_word(&lower.to_ascii_uppercase(), lower));
+            assert!(!is_word(b"x-forwarded-100-continue-", lower));
             for at in 0..length {
-                for byte in 0..=255_u8 {
-                    let mut buf = vec![b'x'; length];
-                    buf[at] = byte;
-                    let control = byte != b'\t' && (byte < 0x20 || byte == 0x7f);
-                    assert_eq!(text_end(&buf, 0), if control { at } else { length }, "{byte:#x} at {at} of {length}");
+                for byte in b'\t'..=255 {
+                    let mut text = lower.to_ascii_uppercase();
+                    text[at] = byte;
+                    let is_text = byte == b'\t' || byte >= b' ';
+                    assert!(!is_text || is_word(&text, lower) == text.eq_ignore_ascii_case(lower), "{text:?}");
                 }
-            }
-        }
-    }
-
-    #[test]
-    fn two_special_bytes_in_one_word_are_told_apart() {
-        for first in 0..=255_u8 {
-            for second in 0..=255_u8 {
-                let buf = [b'a', first, second, b'b', b'c', b'd', b'e', b'f'];
-                let expected = buf.iter().position(|b| *b != b'\t' && (*b < 0x20 || *b == 0x7f)).unwrap_or(8);
-                assert_eq!(text_end(&buf, 0), expected, "{first:#x} {second:#x}");
-            }
-        }
-    }
-
-    #[test]
-    fn a_token_ends_at_the_first_other_byte_wherever_it_stands() {
-        for length in 0..20 {
-            for at in 0..length {
-                for byte in 0..=255_u8 {
-                    let mut buf = b"Ab-9zZ_aAb-zQz.Zz-Az"[..length].to_vec();
-                    buf[at] = byte;
-                    let token = byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
-                    assert_eq!(token_end(&buf, 0), if token { length } else { at }, "{byte:#x} at {at} of {length}");
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn printable_words_are_told_from_all_others() {
-        for first in 0..=255_u8 {
-            for second in 0..=255_u8 {
-                let word = u64::from_le_bytes([b'a', first, second, b'~', b' ', first, b'z', second]);
-                let printable = [first, second].iter().all(|b| (0x20..0x7f).contains(b));
-                assert_eq!(is_printable_ascii(word), printable, "{first:#x} {second:#x}");
-            }
-        }
-    }
-
-    #[test]
-    fn letters_and_hyphens_are_told_from_all_else_in_every_place() {
-        for byte in 0..=255_u8 {
-            for neighbour in [0, b'a', b'-', 0x7f, 0x80, 0xff] {
-                let mut bytes = [neighbour; 8];
-                bytes[3] = byte;
-                let stops = other_than_letters_and_hyphens(u64::from_le_bytes(bytes)).to_le_bytes();
-                assert_eq!(
-                    stops[3] == 0,
-                    byte.is_ascii_alphabetic() || byte == b'-',
-                    "{byte:#x} beside {neighbour:#x}"
-                );
             }
         }
     }

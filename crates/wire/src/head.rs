@@ -3,6 +3,8 @@
 //! Owns what a request or answer head *is*, for every HTTP version; how it looks on the wire is the business of
 //! [`crate::h1`]. Router, retry and encoders read heads; only decoders write them. Nothing here copies a byte.
 
+use crate::grammar::is_word;
+
 /// A range of bytes in the buffer that a head was read from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Span {
@@ -93,30 +95,10 @@ impl Name {
     #[inline]
     #[must_use]
     pub fn of(name: &[u8]) -> Self {
-        match name.len() {
-            2 if is(name, b"te") => Self::Te,
-            3 if is(name, b"via") => Self::Via,
-            4 if is(name, b"host") => Self::Host,
-            6 if is(name, b"cookie") => Self::Cookie,
-            6 if is(name, b"expect") => Self::Expect,
-            7 if is(name, b"upgrade") => Self::Upgrade,
-            7 if is(name, b"trailer") => Self::Trailer,
-            9 if is(name, b"forwarded") => Self::Forwarded,
-            10 if is(name, b"connection") => Self::Connection,
-            10 if is(name, b"keep-alive") => Self::KeepAlive,
-            12 if is(name, b"x-request-id") => Self::XRequestId,
-            12 if is(name, b"max-forwards") => Self::MaxForwards,
-            14 if is(name, b"content-length") => Self::ContentLength,
-            14 if is(name, b"http2-settings") => Self::Http2Settings,
-            15 if is(name, b"x-forwarded-for") => Self::XForwardedFor,
-            16 if is(name, b"proxy-connection") => Self::ProxyConnection,
-            16 if is(name, b"x-forwarded-host") => Self::XForwardedHost,
-            16 if is(name, b"x-forwarded-port") => Self::XForwardedPort,
-            17 if is(name, b"transfer-encoding") => Self::TransferEncoding,
-            17 if is(name, b"x-forwarded-proto") => Self::XForwardedProto,
-            18 if is(name, b"proxy-authenticate") => Self::ProxyAuth,
-            19 if is(name, b"proxy-authorization") => Self::ProxyAuth,
-            _ => Self::Other,
+        let [.., letter, _] = name else { return Self::Other };
+        match CANDIDATES[place(name.len(), *letter)] {
+            0 => Self::Other,
+            candidate => SPECIAL[candidate as usize].compared_with(name),
         }
     }
 
@@ -139,12 +121,64 @@ impl Name {
     }
 }
 
-/// Compares a token with a lower-case name of letters, digits and hyphens. Setting bit 5 lowers letters; the only other
-/// bytes that it could turn into such a character are control characters, which no token has.
-#[inline]
-fn is<const N: usize>(token: &[u8], lower: &[u8; N]) -> bool {
-    let Ok(token) = <&[u8; N]>::try_from(token) else { return false };
-    token.iter().zip(lower).fold(0, |differences, (a, b)| differences | ((a | 0x20) ^ b)) == 0
+/// A name in lower case.
+struct Special(&'static [u8], Name);
+
+impl Special {
+    fn compared_with(&self, name: &[u8]) -> Name {
+        if is_word(name, self.0) { self.1 } else { Name::Other }
+    }
+}
+
+/// The special names. The first place is that of all others.
+static SPECIAL: [Special; 23] = [
+    Special(b"", Name::Other),
+    Special(b"host", Name::Host),
+    Special(b"connection", Name::Connection),
+    Special(b"keep-alive", Name::KeepAlive),
+    Special(b"proxy-connection", Name::ProxyConnection),
+    Special(b"proxy-authenticate", Name::ProxyAuth),
+    Special(b"proxy-authorization", Name::ProxyAuth),
+    Special(b"te", Name::Te),
+    Special(b"trailer", Name::Trailer),
+    Special(b"transfer-encoding", Name::TransferEncoding),
+    Special(b"upgrade", Name::Upgrade),
+    Special(b"http2-settings", Name::Http2Settings),
+    Special(b"content-length", Name::ContentLength),
+    Special(b"expect", Name::Expect),
+    Special(b"via", Name::Via),
+    Special(b"forwarded", Name::Forwarded),
+    Special(b"x-forwarded-for", Name::XForwardedFor),
+    Special(b"x-forwarded-proto", Name::XForwardedProto),
+    Special(b"x-forwarded-host", Name::XForwardedHost),
+    Special(b"x-forwarded-port", Name::XForwardedPort),
+    Special(b"x-request-id", Name::XRequestId),
+    Special(b"cookie", Name::Cookie),
+    Special(b"max-forwards", Name::MaxForwards),
+];
+
+/// The only special name that a name can be, by its [`place`]: an index of [`SPECIAL`]. One look here tells most names from
+/// all special ones.
+static CANDIDATES: [u8; 256] = candidates();
+
+/// Where names of this length and this last letter but one are in [`CANDIDATES`]; the case of the letter falls out. No two
+/// special names share a place.
+const fn place(length: usize, letter: u8) -> usize {
+    (length + 8 * letter as usize) % 256
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "there are fewer than 256 special names")]
+const fn candidates() -> [u8; 256] {
+    let mut table = [0; 256];
+    let mut at = 1;
+    while at < SPECIAL.len() {
+        let name = SPECIAL[at].0;
+        let candidate = &mut table[place(name.len(), name[name.len() - 2])];
+        assert!(*candidate == 0, "two special names in one place");
+        *candidate = at as u8;
+        at += 1;
+    }
+    table
 }
 
 /// One field line.

@@ -15,10 +15,11 @@ use crate::grammar;
 /// What is wrong, in a few plain words.
 #[inline]
 pub fn check(authority: &[u8]) -> Result<(), &'static str> {
-    let end = authority.iter().position(|b| !grammar::is_host_byte(*b)).unwrap_or(authority.len());
-    match &authority[end..] {
-        [] if end > 0 => Ok(()),
-        [b':', port @ ..] if end > 0 => check_port(port),
+    let rest = grammar::after_host_bytes(authority);
+    match rest {
+        _ if rest.len() == authority.len() => check_address(authority, rest),
+        [] => Ok(()),
+        [b':', port @ ..] => check_port(port),
         rest => check_address(authority, rest),
     }
 }

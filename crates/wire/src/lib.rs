@@ -9,6 +9,7 @@ pub mod head;
 pub mod host;
 pub mod path;
 pub mod proxy;
+mod scan;
 
 /// Why what a backend or a proxy before us sent cannot be trusted: an answer, a body, a PROXY header. The client gets 502
 /// or a visible truncation, or the connection is closed.

@@ -71,7 +71,7 @@ const sum = (items, value) => items.reduce((total, item) => total + value(item),
 
 function summary(status) {
   const backends = status.pools.flatMap((pool) => pool.backends);
-  const ready = backends.filter((backend) => backend.state === "ready").length;
+  const ready = backends.filter((backend) => ["ready", "slow-start"].includes(backend.state)).length;
   const rates = status.listeners.map((listener, i) => rate(listener, before?.status.listeners[i], "requests"));
   const perSecond = rates.includes(null) ? null : sum(rates, (value) => value);
   const facts = [

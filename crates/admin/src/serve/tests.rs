@@ -249,11 +249,9 @@ fn ready_once_the_first_probes_have_ended_and_until_the_stop() {
     // Accepts, and answers only when told: the first probe runs until then.
     let backend = TcpListener::bind("127.0.0.1:0").unwrap();
     let check = HealthCheck {
-        kind: ProbeKind::Alive,
         interval: Duration::from_secs(1_000_000),
         timeout: Duration::from_secs(60),
-        fall: 1,
-        rise: 1,
+        ..HealthCheck::new(ProbeKind::Alive)
     };
     let plan = plan(pool(backend.local_addr().unwrap(), Some(check)));
     let office = office_of(Control::start(Arc::new(plan), Vec::new(), 1).unwrap(), None);

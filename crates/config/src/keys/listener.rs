@@ -1,5 +1,6 @@
 //! Keys of `[listener.NAME]`.
 
+use super::route::{BURST, DRY_RUN, RATE};
 use super::{CIDRS, DURATION_OR_OFF, Default, Form, Kind, Section, key, not_yet};
 
 pub(super) static LISTENER: Section = Section {
@@ -63,6 +64,13 @@ pub(super) static LISTENER: Section = Section {
             "Longest waits on the client side.",
             "{ header = \"5s\" }",
         ),
+        key(
+            "limits",
+            Kind::Table(&LIMITS),
+            Default::Is("{}"),
+            "Limits of connections and rates.",
+            "{ client_connections = 100, rate = \"1000/s\" }",
+        ),
         not_yet("tls", "Certificates.", "put a terminator before it and name that in `trusted_proxies`"),
         not_yet(
             "http_redirect",
@@ -77,6 +85,32 @@ pub(super) static LISTENER: Section = Section {
         not_yet("per_datagram", "UDP without sessions.", ""),
         not_yet("responses", "UDP answers to wait for.", ""),
         not_yet("sessions", "The size of the UDP session table.", ""),
+    ],
+};
+
+static LIMITS: Section = Section {
+    heading: "[listener.NAME.limits]",
+    about: "Limits of what comes in here, before any route. Who exceeds the rate gets 429 with Retry-After; it holds for the \
+            whole process.",
+    keys: &[
+        key(
+            "client_connections",
+            Kind::Count { min: 1, max: 1_000_000 },
+            Default::Unset("no limit"),
+            "Most connections of one client (an IPv4 address, an IPv6 /64) at once; more are closed. `trusted_proxies` are \
+             not counted.",
+            "100",
+        ),
+        RATE,
+        BURST,
+        key(
+            "by",
+            Kind::Text(Form::Sharing),
+            Default::Is("\"client\""),
+            "Who shares one rate: as in routes, with `listener` for all together.",
+            "\"listener\"",
+        ),
+        DRY_RUN,
     ],
 };
 

@@ -3,6 +3,8 @@
 //! The parser ([`crate::decode`]), the reference page ([`crate::reference()`]) and the JSON Schema
 //! ([`crate::schema()`]) all read it, so that none can drift from the others.
 
+mod eject;
+mod health;
 mod listener;
 mod pool;
 mod process;
@@ -10,7 +12,7 @@ mod route;
 
 use crate::values::ratio;
 
-pub(crate) use pool::HEALTH;
+pub(crate) use health::HEALTH;
 pub(crate) use process::ROOT;
 
 /// The key whose value is read before everything else.
@@ -129,6 +131,8 @@ pub(crate) enum Form {
     Health,
     /// What of a request is hashed.
     HashKey,
+    /// A range of statuses.
+    Statuses,
     /// A file to read.
     File,
     /// Files to include.
@@ -137,6 +141,10 @@ pub(crate) enum Form {
     Page,
     /// `stdout` or a file.
     Target,
+    /// Requests in a time: `100/s`.
+    Rate,
+    /// Who shares a rate.
+    Sharing,
 }
 
 impl Form {
@@ -159,10 +167,13 @@ impl Form {
             Self::Regex => "a regular expression",
             Self::Health => "a path, `alive`, `tcp` or `off`",
             Self::HashKey => "`client`, `path`, `header:NAME`, `cookie:NAME` or `query:NAME`",
+            Self::Statuses => "a range such as \"200-299\"",
             Self::File => "a file path",
             Self::Glob => "a file pattern",
             Self::Page => "`file:PATH`",
             Self::Target => "`stdout` or a file path",
+            Self::Rate => "a rate such as \"100/s\"",
+            Self::Sharing => "`client`, `client/24`, `header:NAME` or everybody's word",
         }
     }
 }

@@ -1,8 +1,11 @@
 //! Keys of `[pool.NAME]`, and those that routes share with it.
 
+use super::eject::{EJECT, OFF};
+use super::health::HEALTH;
 use super::{DURATION_OR_OFF, Default, Form, Key, Kind, Off, Section, key, not_yet};
 
-const DURATION: Kind = Kind::Duration { off: Off::Refused, min_ms: 10 };
+/// Most that may be written for a cap.
+const MAX_REQUESTS: i64 = 1_000_000;
 
 pub(super) static POOL: Section = Section {
     heading: "[pool.NAME]",
@@ -86,12 +89,52 @@ pub(super) static POOL: Section = Section {
             "When a failed attempt is repeated at another backend.",
             "{ tries = 2 }",
         ),
+        key(
+            "max_requests",
+            Kind::Count { min: 1, max: MAX_REQUESTS },
+            Default::Unset("no cap"),
+            "Most running requests for each backend, over the whole process. Beyond it they wait in `queue`.",
+            "1000",
+        ),
+        key(
+            "queue",
+            Kind::Table(&QUEUE),
+            Default::Is("{}"),
+            "Where requests wait while every backend that could take them is at its cap.",
+            "{ size = 200, timeout = \"2s\" }",
+        ),
+        key(
+            "slow_start",
+            DURATION_OR_OFF,
+            Default::Is("\"off\""),
+            "A backend that was out returns with 5 % of its weight, and gets all of it after this time, growing evenly.",
+            "\"30s\"",
+        ),
         not_yet("sticky", "Keeps a client at its backend.", "the nearest is `policy = \"ip-hash\"`"),
-        not_yet("max_requests", "Most running requests for a backend.", ""),
         not_yet("max_connections", "Most connections to a backend.", ""),
-        not_yet("queue", "Waits for a free backend.", ""),
-        not_yet("slow_start", "Ramps a new backend up.", "`weight` can be raised by hand"),
-        not_yet("eject", "Takes a backend out by its failures.", "`health` takes it out by probes"),
+        key(
+            "eject",
+            Kind::Either(&[OFF, Kind::Table(&EJECT)]),
+            Default::Is("{}"),
+            "Passive health: takes a backend out by what real requests show; `\"off\"` leaves that to the probes.",
+            "{ failures = 5, for = \"2s\" }",
+        ),
+    ],
+};
+
+static QUEUE: Section = Section {
+    heading: "[pool.NAME.queue]",
+    about: "The queue before a pool with `max_requests`: first come, first served within an `urgency` of routes. Who finds \
+            it full, or waits too long, gets 503 with Retry-After.",
+    keys: &[
+        key(
+            "size",
+            Kind::Count { min: 0, max: 1_000_000 },
+            Default::Is("1000"),
+            "Most requests that wait; 0 refuses at once.",
+            "200",
+        ),
+        key("timeout", DURATION_OR_OFF, Default::Is("\"5s\""), "Longest wait.", "\"2s\""),
     ],
 };
 
@@ -160,44 +203,13 @@ static BACKEND: Section = Section {
             "`drained` takes no new work; `down` is out.",
             "\"drained\"",
         ),
-        not_yet("max_requests", "Most running requests for this backend.", ""),
-    ],
-};
-
-pub(crate) static HEALTH: Section = Section {
-    heading: "[pool.NAME.health]",
-    about: "The long form of `health`. One of `http`, `alive` and `tcp` says what a probe does; without any it is `alive`.",
-    keys: &[
         key(
-            "http",
-            Kind::Text(Form::Path),
-            Default::Unset("not this check"),
-            "GET this path (it may have a query); passes with 200 to 399.",
-            "\"/healthz\"",
+            "max_requests",
+            Kind::Count { min: 1, max: MAX_REQUESTS },
+            Default::Unset("the pool's"),
+            "Most running requests for this backend.",
+            "200",
         ),
-        key(
-            "alive",
-            Kind::Flag,
-            Default::Unset("true unless another is chosen"),
-            "HEAD /; passes with any well-formed answer below 500, or 501.",
-            "true",
-        ),
-        key("tcp", Kind::Flag, Default::Unset("not this check"), "Connects; a hung process passes.", "true"),
-        key("interval", DURATION, Default::Is("\"2s\""), "Between two probes of a backend.", "\"5s\""),
-        key("timeout", DURATION, Default::Is("\"1s\""), "For one probe.", "\"500ms\""),
-        key(
-            "fall",
-            Kind::Count { min: 1, max: 100 },
-            Default::Is("3"),
-            "Failures in a row that take a backend out.",
-            "2",
-        ),
-        key("rise", Kind::Count { min: 1, max: 100 }, Default::Is("2"), "Successes in a row that bring it back.", "1"),
-        not_yet("grpc", "The gRPC health service.", "the nearest is `tcp = true`"),
-        not_yet("tls", "A TLS handshake.", "the nearest is `tcp = true`"),
-        not_yet("postgres", "A PostgreSQL handshake.", "the nearest is `tcp = true`"),
-        not_yet("mysql", "A MySQL handshake.", "the nearest is `tcp = true`"),
-        not_yet("redis", "A Redis PING.", "the nearest is `tcp = true`"),
     ],
 };
 

@@ -122,8 +122,15 @@ pub(super) static ROUTE: Section = Section {
             "limits",
             Kind::Table(&LIMITS),
             Default::Is("{}"),
-            "Limits that differ from `[limits]`.",
-            "{ body = \"1GiB\" }",
+            "Limits of bodies and rates.",
+            "{ body = \"1GiB\", rate = \"100/s\" }",
+        ),
+        key(
+            "urgency",
+            Kind::Choice { now: &["high", "normal", "low"], later: &[] },
+            Default::Is("\"normal\""),
+            "Who goes first when requests wait in a pool's `queue`: all `high` before `normal` before `low`.",
+            "\"high\"",
         ),
         not_yet("buffer", "Takes the whole request in before a backend is asked.", ""),
         not_yet("grpc", "gRPC services and methods.", "the nearest is `path = \"/package.Service/*\"`"),
@@ -247,12 +254,42 @@ static RETRY: Section = Section {
 
 static LIMITS: Section = Section {
     heading: "`limits` of a route",
-    about: "Limits that differ from `[limits]`.",
-    keys: &[key(
-        "body",
-        Kind::Size { off: Off::Allowed, min: 1, max: u64::MAX },
-        Default::Unset("`limits.body_bytes`"),
-        "Bytes of a request body.",
-        "\"10MiB\"",
-    )],
+    about: "Limits of what goes this way. Who exceeds the rate gets 429 with Retry-After; it holds for the whole process.",
+    keys: &[
+        key(
+            "body",
+            Kind::Size { off: Off::Allowed, min: 1, max: u64::MAX },
+            Default::Unset("`limits.body_bytes`"),
+            "Bytes of a request body.",
+            "\"10MiB\"",
+        ),
+        RATE,
+        BURST,
+        key(
+            "by",
+            Kind::Text(Form::Sharing),
+            Default::Is("\"client\""),
+            "Who shares one rate: `client` (an IPv4 address, an IPv6 /64), `client/24` or `client/24/48` (networks, IPv4 and \
+             IPv6), `header:NAME` (each value; without the field, the client), `route` (all together).",
+            "\"header:x-api-key\"",
+        ),
+        DRY_RUN,
+    ],
 };
+
+pub(super) const RATE: super::Key = key(
+    "rate",
+    Kind::Text(Form::Rate),
+    Default::Unset("no limit"),
+    "Requests in a second (`s`), minute (`m`) or hour (`h`), evenly spread but for `burst`.",
+    "\"100/s\"",
+);
+pub(super) const BURST: super::Key = key(
+    "burst",
+    Kind::Count { min: 1, max: 1_000_000 },
+    Default::Unset("as many as `rate` counts"),
+    "Requests that may come at once after a pause.",
+    "200",
+);
+pub(super) const DRY_RUN: super::Key =
+    key("dry_run", Kind::Flag, Default::Is("false"), "Refuses nothing, only counts what it would refuse.", "true");

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use policy::access::{AccessList, CidrSet};
 use policy::plan::{Admin, Bind, ClientTimeouts, Listener};
 
-use super::{bare, ranges};
+use super::{bare, limits, ranges};
 use crate::context::Context;
 use crate::diagnostic::{Problem, code};
 use crate::files::At;
@@ -60,6 +60,13 @@ fn one(
         context.error(table.place("proxy_protocol"), problem);
     }
     let timeouts = table.table("timeouts")?;
+    let limits = table.table("limits")?;
+    let limit = limits::rate(context, limits, "listener")?;
+    let client_connections = limits.count("client_connections");
+    if proxy_protocol && client_connections.is_some() {
+        let problem = Problem::value("with `proxy_protocol` all connections come from proxies, which are not counted");
+        context.error(limits.place("client_connections"), problem.remedy("cap connections where clients connect"));
+    }
     Some(Listener {
         name: member.name.clone(),
         binds,
@@ -72,6 +79,8 @@ fn one(
             keep_alive: timeouts.wait("keep_alive")?,
             tunnel: timeouts.wait("tunnel")?,
         },
+        limit,
+        client_connections,
     })
 }
 

@@ -4,8 +4,10 @@
 //! nothing was noted.
 
 mod action;
+mod eject;
 mod fields;
 mod health;
+mod limits;
 mod listener;
 mod matching;
 mod page;

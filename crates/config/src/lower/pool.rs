@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use policy::hashing::{Bound, HashKey, Hashing};
-use policy::plan::{Address, Backend, PolicyKind, Pool, ProxyVersion, Wanted};
+use policy::plan::{Address, Backend, PolicyKind, Pool, ProxyVersion, Queue, Wanted};
 
-use super::health;
+use super::{eject, health};
 use crate::context::Context;
 use crate::diagnostic::{Problem, code};
 use crate::files::At;
@@ -46,17 +46,32 @@ fn one(context: &mut Context<'_>, member: &Member, table: &Table, backends: Vec<
         "v2" => Some(ProxyVersion::V2),
         _ => None,
     };
+    if table.written("queue").is_some() && backends.iter().all(|backend| backend.max_requests.is_none()) {
+        let problem = Problem::new(code::MISSING_KEY, "`queue` without `max_requests` holds nobody back");
+        context.error(table.place("queue"), problem.remedy("add for instance `max_requests = 100`"));
+    }
+    let health = health::of(context, table)?;
+    if health.as_ref().is_some_and(|check| check.port.is_some() || check.agent.is_some()) {
+        health::refuse_sockets(context, table, &backends)?;
+    }
     Some(Pool {
         name: member.name.clone(),
         policy: policy(context, table)?,
         backends,
-        health: health::of(context, table)?,
+        health,
+        eject: eject::of(context, table)?,
         host,
         send_proxy,
         forwarded: table.flag("forwarded")?,
         idle_connections: table.count("idle_connections")?,
+        slow_start: table.wait("slow_start")?,
         idle_timeout: table.table("timeouts")?.wait("keep_alive")?,
+        queue: queue(table.table("queue")?)?,
     })
+}
+
+fn queue(table: &Table) -> Option<Queue> {
+    Some(Queue { size: table.count("size")?, timeout: table.wait("timeout")? })
 }
 
 fn policy(context: &mut Context<'_>, pool: &Table) -> Option<PolicyKind> {
@@ -107,7 +122,8 @@ fn backends(context: &mut Context<'_>, table: &Table) -> (Vec<Backend>, Vec<At>)
     let mut addresses: BTreeMap<String, At> = BTreeMap::new();
     let mut names: BTreeMap<String, At> = BTreeMap::new();
     for item in table.list("backends") {
-        let Some(backend) = backend(context, item) else { continue };
+        let Some(mut backend) = backend(context, item) else { continue };
+        backend.max_requests = backend.max_requests.or(table.count("max_requests"));
         let address = backend.address.to_string();
         if let Some(first) = addresses.insert(address.clone(), item.at) {
             let first = context.files.reference(first);
@@ -136,7 +152,7 @@ fn backend(context: &mut Context<'_>, item: &Item) -> Option<Backend> {
     if let Some(words) = item.words() {
         let address = located(context, words)?;
         let name = address.to_string();
-        return Some(Backend { name, address, weight: 1, tier: 0, state: Wanted::Ready });
+        return Some(Backend { name, address, weight: 1, tier: 0, state: Wanted::Ready, max_requests: None });
     }
     let table = item.table()?;
     let address = located(context, table.words("address")?)?;
@@ -152,7 +168,14 @@ fn backend(context: &mut Context<'_>, item: &Item) -> Option<Backend> {
         "down" => Wanted::Down,
         _ => Wanted::Ready,
     };
-    Some(Backend { name, address, weight: table.count("weight")?, tier: table.count("tier")?, state })
+    Some(Backend {
+        name,
+        address,
+        weight: table.count("weight")?,
+        tier: table.count("tier")?,
+        state,
+        max_requests: table.count("max_requests"),
+    })
 }
 
 fn located(context: &mut Context<'_>, words: Words<'_>) -> Option<Address> {

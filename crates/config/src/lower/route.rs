@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use policy::plan::{Action, HeaderRules, HostMatch, ListenerId, Match, PathMatch, Route};
+use policy::limit::RateLimit;
+use policy::plan::{Action, HeaderRules, HostMatch, ListenerId, Match, PathMatch, Route, Urgency};
 
 use super::terms::Terms;
-use super::{Names, action, fields, matching};
+use super::{Names, action, fields, limits, matching};
 use crate::context::Context;
 use crate::diagnostic::{Problem, code};
 use crate::files::At;
@@ -79,6 +80,8 @@ fn written(context: &mut Context<'_>, table: &Table, known: &Known<'_>, label: &
             request_headers: common.request.clone(),
             response_headers: common.response.clone(),
             body_bytes: common.body_bytes,
+            urgency: common.urgency,
+            limit: common.limit.clone(),
         };
         routes.push((route, RouteFacts { at, clients: conditions.clients.clone(), origin: Origin::Route }));
     }
@@ -90,6 +93,8 @@ struct Common {
     request: HeaderRules,
     response: HeaderRules,
     body_bytes: Option<u64>,
+    urgency: Urgency,
+    limit: Option<RateLimit>,
 }
 
 fn common(context: &mut Context<'_>, table: &Table) -> Option<Common> {
@@ -97,7 +102,10 @@ fn common(context: &mut Context<'_>, table: &Table) -> Option<Common> {
     let response = fields::rules(context, table, "response_headers");
     // Off is no limit even where `[limits]` has one.
     let body_bytes = table.table("limits")?.size("body").map(|bytes| bytes.unwrap_or(u64::MAX));
-    Some(Common { request: request?, response: response?, body_bytes })
+    let urgency = table.words("urgency")?.text;
+    let urgency = Urgency::ALL.into_iter().find(|known| known.name() == urgency).unwrap_or_default();
+    let limit = limits::rate(context, table.table("limits")?, "route")?;
+    Some(Common { request: request?, response: response?, body_bytes, urgency, limit })
 }
 
 /// A part of a `[[route]]` that becomes a route: its paths, its action, its place.
@@ -155,6 +163,8 @@ fn defaults(context: &mut Context<'_>, root: &Table, known: &Known<'_>) -> Vec<(
             request_headers: HeaderRules::default(),
             response_headers: HeaderRules::default(),
             body_bytes: None,
+            urgency: Urgency::default(),
+            limit: None,
         };
         routes.push((route, RouteFacts { at: words.at, clients: Vec::new(), origin: Origin::Listener }));
     }

@@ -8,6 +8,8 @@ pub(crate) mod host;
 pub(crate) mod name;
 pub(crate) mod path;
 pub(crate) mod pattern;
+pub(crate) mod rate;
 pub(crate) mod ratio;
+pub(crate) mod reply;
 pub(crate) mod size;
 pub(crate) mod template;

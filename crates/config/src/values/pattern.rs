@@ -13,6 +13,12 @@ pub(crate) fn parse(text: &str) -> Result<Pattern, Problem> {
     Ok(Pattern { source: text.to_owned(), regex })
 }
 
+/// Compiles an expression that may match anywhere.
+pub(crate) fn anywhere(text: &str) -> Result<Pattern, Problem> {
+    let regex = Regex::new(text).map_err(|error| refused(&error))?;
+    Ok(Pattern { source: text.to_owned(), regex })
+}
+
 fn refused(error: &regex::Error) -> Problem {
     match error {
         regex::Error::CompiledTooBig(_) => Problem::value("the regular expression is too big"),

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
-use policy::plan::{Action, Address, Backend, Bind, Plan, Pool, PoolId, ProbeKind, Wanted};
+use policy::plan::{Action, Address, Backend, Bind, Plan, Pool, PoolId, ProbeKind, Talk, Wanted};
 
 use super::facts::{Facts, PoolFacts};
 use super::{HEALTH_INTERVAL, HEALTH_OFF, LOOP, NO_READY_BACKEND, ONE_BACKEND, TCP_ONLY_CHECK, UNUSED_POOL, Warnings};
@@ -51,7 +51,7 @@ fn health(warnings: &mut Warnings<'_, '_>, pool: &Pool, facts: &PoolFacts) {
         warnings.add(HEALTH_OFF, facts.health, message, "leave `health` out, or name a path: `health = \"/healthz\"`");
         return;
     };
-    if check.kind == ProbeKind::Tcp {
+    if matches!(check.kind, ProbeKind::Tcp | ProbeKind::Talk(Talk { expect: None, .. })) {
         let message = format!("pool `{}` is checked by TCP alone, which a hung process passes", pool.name);
         warnings.add(
             TCP_ONLY_CHECK,

@@ -259,16 +259,70 @@ buffer = true
 pools = { app = 1, beta = 1 }
 split = "sticky"
 [pool.app]
-backends = ["https://a", "h2c://a:1", "h2://a:1", "srv:_http._tcp.app", { address = "b:1", max_requests = 3 }]
+backends = ["https://a", "h2c://a:1", "h2://a:1", "srv:_http._tcp.app", { address = "b:1" }]
 health = { grpc = "x" }
 sticky = "cookie"
-max_requests = 1000
-queue = { size = 1 }
-slow_start = "1s"
-eject = "off"
 [pool.beta]
 backends = ["a:1"]
 health = "redis"
+"#,
+    );
+}
+
+#[test]
+fn limits_that_limit_nothing_are_told() {
+    assert_told(
+        "limits_of_nothing",
+        r#"
+[listener.web]
+bind = ":8080"
+pool = "app"
+limits = { rate = "100", by = "route" }
+[listener.behind]
+bind = ":8081"
+pool = "app"
+proxy_protocol = true
+trusted_proxies = "10.0.0.0/8"
+limits = { client_connections = 10 }
+[[route]]
+path = "/a"
+pool = "app"
+urgency = "urgent"
+limits = { burst = 5, dry_run = true }
+[[route]]
+path = "/b"
+pool = "app"
+limits = { rate = "5/s", by = "header:no good" }
+[pool.app]
+backends = ["10.0.0.11:8080", "10.0.0.12:8080"]
+queue = { size = 5 }
+"#,
+    );
+}
+
+#[test]
+fn bad_checks_are_told_by_key() {
+    assert_told(
+        "bad_checks",
+        r#"
+[listener.web]
+bind = ":80"
+pool = "a"
+[pool.a]
+backends = ["a:1", "b:1"]
+health = { http = "/x", send = "x", status = ["100-200", 700], body = "", method = "get", headers = { host = "x" } }
+[pool.b]
+backends = ["a:1", "b:1"]
+health = { tcp = true, body = "x", send = '\q', expect = { regex = "(" } }
+[pool.c]
+backends = ["a:1", "unix:/run/c.sock"]
+health = { port = 81, status = 200 }
+[pool.d]
+backends = ["a:1", "unix:/run/d.sock"]
+health = { port = 81 }
+[pool.e]
+backends = ["a:1", "b:1"]
+health = { http = "/x", method = "HEAD", body = "x", status = [] }
 "#,
     );
 }

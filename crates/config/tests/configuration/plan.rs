@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use config::source::Memory;
 use config::{Severity, load};
+use policy::ask::Wish;
 use policy::hashing::{Bound, HashKey, Hashing};
+use policy::limit::{By, Mode, Rate, RateLimit};
 use policy::plan::*;
 
 use super::{FRONT, POOL, outcome_of, plan_in, plan_of, told};
@@ -161,13 +163,112 @@ fn pools_have_backends_checks_and_terms() {
     assert_eq!(app.idle_connections, 64);
     assert_eq!(app.idle_timeout, Some(Duration::from_secs(10)));
     let check = app.health.as_ref().unwrap();
-    assert_eq!(check.kind, ProbeKind::Http { path: "/healthz".to_owned() });
+    assert_eq!(check.kind, ProbeKind::Http(Box::new(Question::get("/healthz"))));
     assert_eq!((check.interval, check.timeout), (Duration::from_secs(5), Duration::from_millis(500)));
     assert_eq!((check.fall, check.rise), (2, 1));
     let hashing = Hashing { key: HashKey::Cookie("session".to_owned()), bound: Some(Bound(125)) };
     assert_eq!(plan.pools[1].policy, PolicyKind::Hash(hashing));
     assert_eq!(plan.pools[1].health.as_ref().unwrap().kind, ProbeKind::Alive);
     assert_eq!(plan.pools[1].backends[0].address, Address::Name("api.internal".to_owned(), 80));
+}
+
+fn check_of(health: &str) -> HealthCheck {
+    let text = format!(
+        "[listener.web]\nbind = \":80\"\npool = \"app\"\n[pool.app]\nbackends = [\"a:1\", \"b:1\"]\n[pool.app.health]\n{health}\n"
+    );
+    plan_of(&text).pools[0].health.clone().unwrap()
+}
+
+#[test]
+fn check_of_http_says_what_is_asked_and_what_passes() {
+    let check = check_of(
+        r#"
+http = "/deep?db=1"
+method = "POST"
+host = "probe.example:81"
+headers = { X-Probe = "1" }
+status = [204, "300-302"]
+body = { regex = "ok|fine" }
+port = 8081
+interval = "9s"
+start_up = "30s"
+"#,
+    );
+    let ProbeKind::Http(question) = &check.kind else { panic!() };
+    assert_eq!((question.method.as_str(), question.path.as_str()), ("POST", "/deep?db=1"));
+    assert_eq!(question.host.as_deref(), Some("probe.example:81"));
+    assert_eq!(question.headers, [("x-probe".to_owned(), "1".to_owned())]);
+    let accepted: Vec<u16> = (200..=599).filter(|status| question.accepts(*status)).collect();
+    assert_eq!(accepted, [204, 300, 301, 302]);
+    let body = question.body.as_ref().unwrap();
+    assert!(body.is_in(b"all is fine here") && !body.is_in(b"failed"));
+    assert_eq!((check.port, check.interval_in_doubt), (Some(8081), Duration::from_secs(3)));
+    assert_eq!(check.start_up, Duration::from_secs(30));
+}
+
+#[test]
+fn check_may_ask_for_less() {
+    let check = check_of(
+        "http = \"/x\"\ndegraded_on = 429\ndegraded_weight = 20\ndrain_on = [410, \"510-511\"]\nagent = { port = 9999 }",
+    );
+    let ProbeKind::Http(question) = &check.kind else { panic!() };
+    let asked: Vec<_> = [200, 410, 429, 510, 512].iter().map(|status| question.asked_by(*status)).collect();
+    assert_eq!(asked, [None, Some(Wish::Drain), Some(Wish::Part(200)), Some(Wish::Drain), None]);
+    assert_eq!(check.agent, Some(Agent { port: 9999, interval: Duration::from_secs(5) }));
+}
+
+#[test]
+fn check_of_tcp_may_be_a_dialogue() {
+    let check = check_of("tcp = true\nsend = 'PING\\r\\n\\x00'\nexpect = \"+PONG\"\ninterval_in_doubt = \"100ms\"");
+    let expect = Some(Expected::Text(b"+PONG".to_vec()));
+    assert_eq!(check.kind, ProbeKind::Talk(Talk { send: b"PING\r\n\0".to_vec(), expect }));
+    assert_eq!(check.interval_in_doubt, Duration::from_millis(100));
+    assert_eq!(check_of("tcp = true").kind, ProbeKind::Tcp);
+}
+
+#[test]
+fn usual_terms_of_a_check_are_those_of_the_file() {
+    assert_eq!(check_of(""), HealthCheck::new(ProbeKind::Alive));
+    assert_eq!(check_of("http = \"/x\""), HealthCheck::new(ProbeKind::Http(Box::new(Question::get("/x")))));
+}
+
+#[test]
+fn caps_and_limits_are_off_until_written() {
+    let plan = plan_of("listener.web = { bind = \":8080\", pool = \"app\" }\npool.app.backends = [\"a:1\", \"b:1\"]\n");
+    assert!(plan.pools[0].backends.iter().all(|backend| backend.max_requests.is_none()));
+    assert_eq!((plan.listeners[0].limit.as_ref(), plan.listeners[0].client_connections), (None, None));
+    assert!(plan.routes[0].limit.is_none());
+}
+
+#[test]
+fn caps_and_limits_as_written() {
+    let plan = plan_of(
+        r#"
+[listener.web]
+bind = ":8080"
+pool = "app"
+limits = { rate = "1000/s", by = "listener", client_connections = 100 }
+[[route]]
+path = "/api/*"
+pool = "app"
+urgency = "high"
+limits = { rate = "30/m", burst = 5, by = "header:X-Api-Key", dry_run = true }
+[pool.app]
+backends = ["a:1", { address = "b:1", max_requests = 7 }]
+max_requests = 100
+queue = { size = 5, timeout = "off" }
+"#,
+    );
+    let app = &plan.pools[0];
+    assert_eq!([app.backends[0].max_requests, app.backends[1].max_requests], [Some(100), Some(7)]);
+    assert_eq!(app.queue, Queue { size: 5, timeout: None });
+    assert_eq!(plan.routes[0].urgency, Urgency::High);
+    let rate = Rate { requests: 30, window: Duration::from_secs(60), burst: 5 };
+    let limit = RateLimit { rate, by: By::Header("x-api-key".to_owned()), mode: Mode::DryRun };
+    assert_eq!(plan.routes[0].limit, Some(limit));
+    let rate = Rate { requests: 1000, window: Duration::from_secs(1), burst: 1000 };
+    assert_eq!(plan.listeners[0].limit, Some(RateLimit { rate, by: By::All, mode: Mode::Enforce }));
+    assert_eq!(plan.listeners[0].client_connections, Some(100));
 }
 
 #[test]

@@ -6,67 +6,54 @@ use std::time::Duration;
 use http_body_util::{BodyExt, Empty};
 use hyper::body::{Bytes, Incoming};
 use hyper::client::conn::http1;
-use hyper::header::{CONNECTION, HOST, HeaderValue, USER_AGENT};
+use hyper::header::{CONNECTION, HOST, HeaderName, HeaderValue, USER_AGENT};
 use hyper::{Method, Request, Response, Uri};
 use hyper_util::rt::TokioIo;
+use policy::ask::Ask;
 use policy::health::ProbeFailure;
+use policy::plan::{Expected, Question};
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::once::Check;
+use super::talk::lacking;
 
 /// Bytes of an answer head that a probe reads.
 const MAX_HEAD: usize = 32 << 10;
-/// Bytes of an answer body that are read, so that a small answer does not end in a reset on the backend's side.
+/// Bytes of an answer body that are read: for what must be in it, else so that a small answer does not end in a reset on
+/// the backend's side.
 const MAX_BODY: usize = 64 << 10;
-/// How long they are waited for.
+/// How long it is waited for where nothing must be in it.
 const MAX_BODY_WAIT: Duration = Duration::from_millis(100);
 
-/// What to ask.
+/// What came.
 #[derive(Debug)]
-pub(super) struct Question<'a> {
-    method: Method,
-    path: &'a str,
-    host: &'a str,
+pub(super) struct Answer {
+    pub(super) status: u16,
+    /// What its fields ask for.
+    pub(super) ask: Option<Ask>,
 }
 
-impl<'a> Question<'a> {
-    pub(super) fn head(check: &'a Check) -> Self {
-        Self { method: Method::HEAD, path: "/", host: &check.host }
-    }
-
-    pub(super) fn get(check: &'a Check, path: &'a str) -> Self {
-        Self { method: Method::GET, path, host: &check.host }
-    }
-
-    fn request(&self) -> Result<Request<Empty<Bytes>>, ProbeFailure> {
-        let unusable = |what: &str| ProbeFailure::Malformed(format!("the check's {what} cannot be sent"));
-        let mut request = Request::new(Empty::new());
-        *request.method_mut() = self.method.clone();
-        *request.uri_mut() = Uri::try_from(self.path).map_err(|_| unusable("path"))?;
-        let host = HeaderValue::from_str(self.host).map_err(|_| unusable("host"))?;
-        let fields = request.headers_mut();
-        fields.insert(HOST, host);
-        fields.insert(USER_AGENT, HeaderValue::from_static("evenkeel-probe"));
-        fields.insert(CONNECTION, HeaderValue::from_static("close"));
-        Ok(request)
-    }
-}
-
-/// Sends the question; the status of a well-formed answer.
-pub(super) async fn ask<S>(stream: S, question: Question<'_>) -> Result<u16, ProbeFailure>
+/// Sends the question; the head of a well-formed answer whose body, where the status lets it pass, has what it must.
+pub(super) async fn ask<S>(stream: S, host: &str, question: &Question) -> Result<Answer, ProbeFailure>
 where
     S: AsyncRead + AsyncWrite + Unpin + 'static,
 {
-    let request = question.request()?;
+    let request = request(host, question)?;
     let shaken = http1::Builder::new().max_buf_size(MAX_HEAD).handshake(TokioIo::new(stream)).await;
     let (mut sender, connection) = shaken.map_err(|error| describe(&error))?;
     let mut connection = pin!(connection);
     let mut exchange = pin!(async {
         let answer = sender.send_request(request).await.map_err(|error| describe(&error))?;
         let status = answer.status().as_u16();
-        // The status is what was asked; how the body ends is not.
-        let _ = tokio::time::timeout(MAX_BODY_WAIT, drain(answer)).await;
-        Ok(status)
+        let field = |name: &str| answer.headers().get(name).and_then(|value| value.to_str().ok());
+        let ask = Ask::from_fields(field("x-evenkeel-state"), field("x-evenkeel-weight"));
+        match &question.body {
+            Some(expected) if question.accepts(status) => read_for(answer, expected).await?,
+            // The status is what was asked; how the body ends is not.
+            _ => {
+                let _ = tokio::time::timeout(MAX_BODY_WAIT, drain(answer)).await;
+            }
+        }
+        Ok(Answer { status, ask })
     });
     tokio::select! {
         biased;
@@ -74,6 +61,39 @@ where
         // The connection has ended: what it had to say is with the exchange already.
         _ = &mut connection => exchange.await,
     }
+}
+
+fn request(host: &str, question: &Question) -> Result<Request<Empty<Bytes>>, ProbeFailure> {
+    let unusable = |what: &str| ProbeFailure::Malformed(format!("the check's {what} cannot be sent"));
+    let mut request = Request::new(Empty::new());
+    *request.method_mut() = Method::from_bytes(question.method.as_bytes()).map_err(|_| unusable("method"))?;
+    *request.uri_mut() = Uri::try_from(&question.path).map_err(|_| unusable("path"))?;
+    let host = HeaderValue::from_str(host).map_err(|_| unusable("host"))?;
+    let fields = request.headers_mut();
+    fields.insert(USER_AGENT, HeaderValue::from_static("evenkeel-probe"));
+    for (name, value) in &question.headers {
+        let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| unusable("headers"))?;
+        fields.insert(name, HeaderValue::from_str(value).map_err(|_| unusable("headers"))?);
+    }
+    fields.insert(HOST, host);
+    fields.insert(CONNECTION, HeaderValue::from_static("close"));
+    Ok(request)
+}
+
+/// Reads a body until what is expected has come.
+async fn read_for(mut answer: Response<Incoming>, expected: &Expected) -> Result<(), ProbeFailure> {
+    let mut body = Vec::new();
+    while body.len() < MAX_BODY {
+        let Some(frame) = answer.frame().await else { break };
+        let frame = frame.map_err(|error| describe(&error))?;
+        let Some(data) = frame.data_ref() else { continue };
+        body.extend_from_slice(&data[..data.len().min(MAX_BODY - body.len())]);
+        if expected.is_in(&body) {
+            return Ok(());
+        }
+    }
+    // An expression may match nothing at all.
+    if expected.is_in(&body) { Ok(()) } else { Err(lacking("body", expected, &body)) }
 }
 
 async fn drain(mut answer: Response<Incoming>) {

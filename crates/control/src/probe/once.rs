@@ -5,20 +5,24 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use policy::ask::Ask;
 use policy::health::ProbeFailure;
-use policy::plan::{ProbeKind, ProxyVersion};
+use policy::plan::{ProbeKind, ProxyVersion, Question};
 use rustix::io::Errno;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
 use wire::proxy::{Header, encode_v1, encode_v2};
 
-use super::http;
+use super::http::Answer;
+use super::{http, talk};
 
 /// What a probe does.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Check {
     pub(crate) kind: ProbeKind,
-    /// For the whole probe, from connect to the head of the answer.
+    /// Instead of the backend's own.
+    pub(crate) port: Option<u16>,
+    /// For the whole probe, from connect to the head of the answer, or to what must be in its body.
     pub(crate) timeout: Duration,
     /// The `Host` field.
     pub(crate) host: String,
@@ -37,6 +41,8 @@ pub(crate) enum Endpoint {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
     Passed,
+    /// Passed, and the backend asks for less than its weight.
+    Asks(Ask),
     Failed(ProbeFailure),
     /// This machine could not even try, which says nothing about the backend (out of descriptors, ports, memory).
     Untried(String),
@@ -49,7 +55,7 @@ pub(crate) async fn probe(check: &Check, endpoint: &Endpoint) -> Outcome {
 
 async fn run(check: &Check, endpoint: &Endpoint) -> Outcome {
     match endpoint {
-        Endpoint::Tcp(addr) => match TcpStream::connect(addr).await {
+        Endpoint::Tcp(addr) => match TcpStream::connect((addr.ip(), check.port.unwrap_or(addr.port()))).await {
             Ok(stream) => converse(check, stream).await,
             Err(error) => not_connected(&error),
         },
@@ -71,26 +77,35 @@ where
     }
     match &check.kind {
         ProbeKind::Tcp => Outcome::Passed,
-        ProbeKind::Alive => judge(http::ask(stream, http::Question::head(check)).await, is_alive),
-        ProbeKind::Http { path } => judge(http::ask(stream, http::Question::get(check, path)).await, is_success),
+        ProbeKind::Talk(dialogue) => {
+            talk::hold(stream, dialogue).await.map_or_else(Outcome::Failed, |()| Outcome::Passed)
+        }
+        ProbeKind::Alive => {
+            let question = Question { method: "HEAD".to_owned(), ..Question::get("/") };
+            let answer = http::ask(stream, &check.host, &question).await;
+            answer.map_or_else(Outcome::Failed, |answer| judge(answer, is_alive))
+        }
+        ProbeKind::Http(question) => {
+            let answer = http::ask(stream, &check.host, question).await;
+            answer.map_or_else(Outcome::Failed, |answer| match question.asked_by(answer.status) {
+                Some(wish) => Outcome::Asks(Ask::from_status(answer.status, wish)),
+                None => judge(answer, |status| question.accepts(status)),
+            })
+        }
     }
 }
 
-fn judge(answer: Result<u16, ProbeFailure>, passes: fn(u16) -> bool) -> Outcome {
+fn judge(answer: Answer, passes: impl Fn(u16) -> bool) -> Outcome {
     match answer {
-        Ok(status) if passes(status) => Outcome::Passed,
-        Ok(status) => Outcome::Failed(ProbeFailure::Status(status)),
-        Err(failure) => Outcome::Failed(failure),
+        Answer { status, .. } if !passes(status) => Outcome::Failed(ProbeFailure::Status(status)),
+        Answer { ask: Some(ask), .. } => Outcome::Asks(ask),
+        Answer { ask: None, .. } => Outcome::Passed,
     }
 }
 
 /// A process that answers at all is alive; 501 is how a server says that it does not know HEAD.
 fn is_alive(status: u16) -> bool {
     status < 500 || status == 501
-}
-
-fn is_success(status: u16) -> bool {
-    (200..400).contains(&status)
 }
 
 /// The header of a connection on nobody's behalf: UNKNOWN in version 1, LOCAL in version 2 (PROXY protocol, sections
@@ -111,7 +126,7 @@ fn not_connected(error: &io::Error) -> Outcome {
 }
 
 /// The system's words without its number: `connection refused`.
-fn reason(error: &io::Error) -> String {
+pub(super) fn reason(error: &io::Error) -> String {
     let text = error.to_string();
     match text.split_once(" (os error") {
         Some((words, _)) => words.to_lowercase(),

@@ -9,22 +9,28 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use engine::Engine;
+use policy::ask::Ask;
 use policy::balance::Standing;
-use policy::health::{Health, ProbeFailure};
+use policy::health::{Health, ProbeFailure, Share};
+use policy::outlier::Probe;
 use policy::plan::PoolId;
 use policy::rng::Rng;
 use tokio::sync::{Notify, Semaphore, watch};
 use tokio::time::{Instant, sleep, sleep_until};
 
+use super::agent::News;
 use super::once::{Check, Endpoint, Outcome, probe};
 use crate::backends::{Backends, Changed, Seat, Verdict};
-use crate::clock::unix_ms;
+use crate::clock::steady_ms;
 use crate::names::Resolution;
+use crate::passive::Passive;
 
 /// Probes at once, over all posts: the first round starts everything together.
 pub(crate) const PROBES_AT_ONCE: usize = 256;
 /// Between two probes of a post, however often its backends are reported.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(100);
+/// Between two steps of weights that ramp up.
+const WEIGHT_STEP: Duration = Duration::from_millis(250);
 
 /// What posts share.
 #[derive(Debug)]
@@ -36,11 +42,23 @@ pub(crate) struct Desk {
     pub(crate) turns: Semaphore,
     /// When a probe that could not be tried was last told of, Unix milliseconds.
     pub(crate) untried_told_ms: AtomicU64,
+    pub(crate) passive: Passive,
 }
 
 impl Desk {
     pub(crate) fn judge(&self, seat: Seat, verdict: &Verdict) {
-        if self.backends.judge(seat, verdict) == Changed::Yes {
+        let changed = self.backends.judge(seat, verdict);
+        self.tell(seat, changed);
+    }
+
+    /// Draws the conclusion from new evidence.
+    pub(crate) fn settle(&self, seat: Seat) {
+        let changed = self.backends.conclude(seat);
+        self.tell(seat, changed);
+    }
+
+    fn tell(&self, seat: Seat, changed: Changed) {
+        if changed == Changed::Yes {
             let engine = self.engine.lock().unwrap_or_else(PoisonError::into_inner);
             if let Some(engine) = engine.as_ref() {
                 engine.backend_changed(seat.pool, seat.backend);
@@ -95,6 +113,8 @@ pub(crate) struct Post {
     /// `None`: only the name is followed.
     pub(crate) check: Option<Check>,
     pub(crate) watched: Vec<Watched>,
+    /// What the agent says, if there is one.
+    pub(crate) agent: Option<watch::Receiver<News>>,
     /// Rung when a worker could not connect.
     pub(crate) bell: Arc<Notify>,
     pub(crate) rng: Rng,
@@ -111,7 +131,7 @@ impl Post {
                 looked = true;
                 desk.backends.first_look_done();
             }
-            self.rest(began, pause).await;
+            self.rest(&desk, (began, pause)).await;
         }
     }
 
@@ -139,9 +159,9 @@ impl Post {
         let mut first = None;
         for endpoint in &endpoints {
             match probe(check, endpoint).await {
-                Outcome::Passed => {
+                outcome @ (Outcome::Passed | Outcome::Asks(_)) => {
                     self.choose(desk, endpoint);
-                    return Outcome::Passed;
+                    return outcome;
                 }
                 outcome => {
                     first.get_or_insert(outcome);
@@ -163,18 +183,28 @@ impl Post {
     }
 
     fn learn(&mut self, desk: &Desk, outcome: &Outcome) {
-        let now_ms = unix_ms();
+        let now_ms = steady_ms();
         for watched in &mut self.watched {
             let verdict = match (&self.check, outcome) {
                 (_, Outcome::Untried(why)) => {
                     desk.tell_untried(now_ms, watched.seat, why);
                     continue;
                 }
-                (None, Outcome::Passed) => unchecked(),
-                (None, Outcome::Failed(failure)) => Verdict { standing: Standing::Out, reason: failure.to_string() },
-                (Some(_), Outcome::Passed) => watched.passed(now_ms),
+                (None, Outcome::Passed | Outcome::Asks(_)) => unchecked(),
+                (None, Outcome::Failed(failure)) => {
+                    Verdict { standing: Standing::Out, share: Share::Full, reason: failure.to_string() }
+                }
+                (Some(_), Outcome::Passed) => watched.passed(now_ms, None),
+                (Some(_), Outcome::Asks(ask)) => watched.passed(now_ms, Some(ask.clone())),
                 (Some(_), Outcome::Failed(failure)) => watched.failed(now_ms, failure.clone()),
             };
+            match (&self.check, outcome) {
+                (Some(_), Outcome::Passed | Outcome::Asks(_)) => {
+                    desk.probed(watched.seat, Probe::Passed, verdict.standing);
+                }
+                (Some(_), Outcome::Failed(_)) => desk.probed(watched.seat, Probe::Failed, verdict.standing),
+                _ => desk.stands(watched.seat, verdict.standing),
+            }
             desk.judge(watched.seat, &verdict);
         }
     }
@@ -192,20 +222,50 @@ impl Post {
         })
     }
 
-    /// Waits until it is time (`None`: never), a worker rings, or the name leads elsewhere.
-    async fn rest(&mut self, began: Instant, pause: Option<Duration>) {
-        let due = async {
-            match pause {
-                Some(pause) => sleep(pause).await,
-                None => std::future::pending().await,
+    /// Waits until it is time (`None`: never), a worker rings, or the name leads elsewhere. Weights ramp up meanwhile.
+    async fn rest(&mut self, desk: &Desk, (began, pause): (Instant, Option<Duration>)) {
+        let due = pause.map(|pause| Instant::now() + pause);
+        loop {
+            let step = self.is_ramping().then(|| Instant::now() + WEIGHT_STEP);
+            tokio::select! {
+                () = at(due) => break,
+                () = self.bell.notified() => break,
+                () = self.place.moved() => break,
+                () = at(step) => self.reweigh(desk),
+                news = heard(&mut self.agent) => self.hear(desk, &news),
             }
-        };
-        tokio::select! {
-            () = due => {}
-            () = self.bell.notified() => {}
-            () = self.place.moved() => {}
         }
         sleep_until(began + SHORTEST_PAUSE).await;
+    }
+
+    /// Takes an agent's word down.
+    fn hear(&mut self, desk: &Desk, news: &News) {
+        let now_ms = steady_ms();
+        for watched in &mut self.watched {
+            match news {
+                News::None => return,
+                News::Said(ask) => {
+                    watched.health.agent_asked(now_ms, ask.clone());
+                }
+                News::Silent(why) => watched.health.agent_silent(why.clone()),
+            }
+            let verdict = watched.verdict(now_ms);
+            desk.stands(watched.seat, verdict.standing);
+            desk.judge(watched.seat, &verdict);
+        }
+    }
+
+    fn is_ramping(&self) -> bool {
+        let now_ms = steady_ms();
+        self.watched.iter().any(|watched| matches!(watched.health.share(now_ms), Share::SlowStart(_)))
+    }
+
+    /// Takes the weights of the moment to the workers.
+    fn reweigh(&self, desk: &Desk) {
+        let now_ms = steady_ms();
+        for watched in self.watched.iter().filter(|watched| watched.health.standing() == Standing::Ready) {
+            desk.judge(watched.seat, &watched.verdict(now_ms));
+        }
     }
 }
 
@@ -217,22 +277,49 @@ enum Round {
 
 /// The verdict on a backend that nobody checks.
 pub(crate) fn unchecked() -> Verdict {
-    Verdict { standing: Standing::Ready, reason: "no health check".to_owned() }
+    Verdict { standing: Standing::Ready, share: Share::Full, reason: "no health check".to_owned() }
+}
+
+/// Tells the workers of changed weights, for the life of the process.
+pub(crate) async fn announce_weights(desk: Arc<Desk>) {
+    loop {
+        sleep(WEIGHT_STEP).await;
+        desk.backends.announce_weights();
+    }
+}
+
+/// Waits for an agent's next word; one that is gone, or never was, says nothing.
+async fn heard(agent: &mut Option<watch::Receiver<News>>) -> News {
+    if let Some(agent) = agent
+        && agent.changed().await.is_ok()
+    {
+        return agent.borrow_and_update().clone();
+    }
+    std::future::pending().await
+}
+
+/// Waits for a time; `None` never comes.
+async fn at(time: Option<Instant>) {
+    match time {
+        Some(time) => sleep_until(time).await,
+        None => std::future::pending().await,
+    }
 }
 
 impl Watched {
-    fn passed(&mut self, now_ms: u64) -> Verdict {
-        self.health.probe_passed(now_ms);
-        self.verdict()
+    fn passed(&mut self, now_ms: u64, ask: Option<Ask>) -> Verdict {
+        self.health.probe_asked(now_ms, ask);
+        self.verdict(now_ms)
     }
 
     fn failed(&mut self, now_ms: u64, failure: ProbeFailure) -> Verdict {
         self.health.probe_failed(now_ms, failure);
-        self.verdict()
+        self.verdict(now_ms)
     }
 
-    fn verdict(&self) -> Verdict {
-        Verdict { standing: self.health.standing(), reason: self.health.reason() }
+    fn verdict(&self, now_ms: u64) -> Verdict {
+        let health = &self.health;
+        Verdict { standing: health.standing(), share: health.share(now_ms), reason: health.reason(now_ms) }
     }
 }
 

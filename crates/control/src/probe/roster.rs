@@ -7,16 +7,18 @@ use policy::health::Health;
 use policy::plan::{Address, Backend, HealthCheck, Plan, Pool, PoolId, ProbeKind, ProxyVersion, Wanted};
 use tokio::sync::{Notify, watch};
 
+use super::agent::{News, Round};
 use super::once::{Check, Endpoint};
 use super::post::{Named, Place, Post, Watched};
 use crate::backends::Seat;
-use crate::clock::dice;
+use crate::clock::{dice, steady_ms};
 use crate::names::{Name, Resolution};
 
 /// Everything to be started for a plan.
 #[derive(Debug, Default)]
 pub(crate) struct Roster {
     pub(crate) posts: Vec<Post>,
+    pub(crate) agents: Vec<Round>,
     /// Names to follow.
     pub(crate) names: HashMap<Name, watch::Sender<Resolution>>,
     /// Backends that nobody watches and that take work at once.
@@ -70,21 +72,24 @@ impl Roster {
     }
 
     fn watch(&mut self, pool: &Pool, backend: &Backend, seat: Seat) {
-        let watched = Watched { seat, health: Health::new(pool.health.as_ref(), backend.state) };
-        let post = self.post_of(pool, &backend.address);
+        let health = Health::new(pool.health.as_ref(), backend.state, steady_ms()).with_slow_start(pool.slow_start);
+        let watched = Watched { seat, health };
+        let post = self.post_of(pool, &backend.address, seat);
         self.bells.0.insert(seat, Arc::clone(&self.posts[post].bell));
         self.posts[post].watched.push(watched);
     }
 
-    fn post_of(&mut self, pool: &Pool, address: &Address) -> usize {
+    fn post_of(&mut self, pool: &Pool, address: &Address, seat: Seat) -> usize {
         let terms = Terms::of(pool);
         let known = self.index.get(address).and_then(|posts| posts.iter().find(|(other, _)| *other == terms));
         if let Some((_, post)) = known {
             return *post;
         }
         let post = self.posts.len();
+        let agent = pool.health.as_ref().and_then(|check| self.agent(check, seat));
         let new = Post {
             place: self.place(address),
+            agent,
             check: pool.health.as_ref().map(|check| check_of(pool, check, address)),
             watched: Vec::new(),
             bell: Arc::default(),
@@ -93,6 +98,15 @@ impl Roster {
         self.posts.push(new);
         self.index.entry(address.clone()).or_default().push((terms, post));
         post
+    }
+
+    /// Has the agent of a check asked.
+    fn agent(&mut self, check: &HealthCheck, seat: Seat) -> Option<watch::Receiver<News>> {
+        let agent = check.agent.clone()?;
+        let (sender, news) = watch::channel(News::None);
+        let rng = dice(self.agents.len());
+        self.agents.push(Round { agent, patience: check.timeout, seat, news: sender, rng });
+        Some(news)
     }
 
     fn place(&mut self, address: &Address) -> Place {
@@ -110,7 +124,11 @@ impl Roster {
 
 impl Terms {
     fn of(pool: &Pool) -> Self {
-        let asks = pool.health.as_ref().is_some_and(|check| check.kind != ProbeKind::Tcp);
+        let asks = pool.health.as_ref().is_some_and(|check| match &check.kind {
+            ProbeKind::Tcp | ProbeKind::Talk(_) => false,
+            ProbeKind::Alive => true,
+            ProbeKind::Http(question) => question.host.is_none(),
+        });
         Self {
             check: pool.health.clone(),
             host: pool.host.clone().filter(|_| asks),
@@ -120,11 +138,25 @@ impl Terms {
 }
 
 fn check_of(pool: &Pool, check: &HealthCheck, address: &Address) -> Check {
+    let of_check = match &check.kind {
+        ProbeKind::Http(question) => question.host.clone(),
+        ProbeKind::Tcp | ProbeKind::Talk(_) | ProbeKind::Alive => None,
+    };
     Check {
         kind: check.kind.clone(),
+        port: check.port,
         timeout: check.timeout,
-        host: pool.host.clone().unwrap_or_else(|| host_of(address)),
+        host: of_check.or_else(|| pool.host.clone()).unwrap_or_else(|| host_of(&asked(address, check.port))),
         send_proxy: pool.send_proxy,
+    }
+}
+
+/// Where the probe goes.
+fn asked(address: &Address, port: Option<u16>) -> Address {
+    match (address, port) {
+        (Address::Ip(addr), Some(port)) => Address::Ip((addr.ip(), port).into()),
+        (Address::Name(host, _), Some(port)) => Address::Name(host.clone(), port),
+        _ => address.clone(),
     }
 }
 
@@ -143,6 +175,10 @@ fn host_of(address: &Address) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use policy::plan::{Agent, Question};
+
     use super::*;
     use crate::samples::{check, plan, pool};
 
@@ -178,6 +214,43 @@ mod tests {
         (a.health, b.health) = (Some(check(ProbeKind::Tcp)), Some(check(ProbeKind::Tcp)));
         b.host = Some("shop.example".to_owned());
         assert_eq!(Roster::new(&plan(vec![a, b])).posts.len(), 1);
+    }
+
+    #[test]
+    fn each_difference_of_terms_is_a_post_of_its_own() {
+        let question = |path: &str| ProbeKind::Http(Box::new(Question::get(path)));
+        let with = |change: fn(&mut HealthCheck)| {
+            let mut check = check(ProbeKind::Http(Box::new(Question::get("/"))));
+            change(&mut check);
+            check
+        };
+        let checks = [
+            with(|_| {}),
+            with(|_| {}),
+            check(question("/deep")),
+            with(|check| check.port = Some(81)),
+            with(|check| check.fall = 9),
+            with(|check| check.start_up = Duration::from_secs(1)),
+            with(|check| check.agent = Some(Agent { port: 82, interval: Duration::from_secs(1) })),
+        ];
+        let pools = checks.into_iter().map(|check| Pool { health: Some(check), ..pool("a", 1) });
+        let roster = Roster::new(&plan(pools.collect()));
+        let sizes: Vec<usize> = roster.posts.iter().map(|post| post.watched.len()).collect();
+        assert_eq!(sizes, [2, 1, 1, 1, 1, 1]);
+        assert_eq!((roster.agents.len(), roster.agents[0].seat), (1, seat(6, 0)));
+        assert_eq!(roster.posts[2].check.as_ref().unwrap().host, "127.0.0.1:81");
+    }
+
+    #[test]
+    fn host_of_the_check_is_stronger_than_the_pools() {
+        let (mut a, mut b) = (pool("a", 1), pool("b", 1));
+        let question = Question { host: Some("probe.example".to_owned()), ..Question::get("/") };
+        a.health = Some(check(ProbeKind::Http(Box::new(question))));
+        b.health.clone_from(&a.health);
+        b.host = Some("shop.example".to_owned());
+        let roster = Roster::new(&plan(vec![a, b]));
+        assert_eq!(roster.posts.len(), 1);
+        assert_eq!(roster.posts[0].check.as_ref().unwrap().host, "probe.example");
     }
 
     #[test]

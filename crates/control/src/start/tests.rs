@@ -1,7 +1,7 @@
 use std::net::SocketAddr;
 
 use policy::balance::Standing;
-use policy::plan::{Address, LogTarget, Pool, PoolId, ProbeKind, Wanted};
+use policy::plan::{Address, LogTarget, Pool, PoolId, ProbeKind, Question, Wanted};
 
 use super::*;
 use crate::backends::State;
@@ -14,7 +14,7 @@ fn start(pools: Vec<Pool>) -> Control {
 }
 
 fn http() -> ProbeKind {
-    ProbeKind::Http { path: "/healthz".to_owned() }
+    ProbeKind::Http(Box::new(Question::get("/healthz")))
 }
 
 /// A pool of one backend under a check.

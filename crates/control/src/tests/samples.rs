@@ -43,22 +43,27 @@ pub(crate) fn pool(name: &str, backends: u16) -> Pool {
         policy: PolicyKind::RoundRobin,
         backends: (0..backends).map(backend).collect(),
         health: None,
+        eject: None,
         host: None,
         send_proxy: None,
         forwarded: false,
         idle_connections: 8,
         idle_timeout: None,
+        queue: policy::plan::Queue::default(),
+        slow_start: None,
     }
 }
 
 /// A backend that is wanted ready.
 pub(crate) fn backend(address: Address) -> Backend {
-    Backend { name: address.to_string(), address, weight: 1, tier: 0, state: Wanted::Ready }
+    Backend { name: address.to_string(), address, weight: 1, tier: 0, state: Wanted::Ready, max_requests: None }
 }
 
 /// A quick check.
 pub(crate) fn check(kind: ProbeKind) -> HealthCheck {
-    HealthCheck { kind, interval: Duration::from_millis(100), timeout: Duration::from_secs(5), fall: 2, rise: 2 }
+    let interval = Duration::from_millis(100);
+    let timeout = Duration::from_secs(5);
+    HealthCheck { interval, interval_in_doubt: interval / 3, timeout, fall: 2, ..HealthCheck::new(kind) }
 }
 
 /// A backend that answers every request with a status that can be changed, and counts.

@@ -1,11 +1,13 @@
 //! Connections that wait for reuse, and what counts as running.
 
 use std::future::poll_fn;
+use std::task::{Context, Poll, Waker};
 
-use policy::plan::{Plan, ProxyVersion};
+use policy::plan::{Plan, ProxyVersion, Urgency};
 use tokio::io::AsyncWriteExt;
 
 use super::*;
+use crate::queue::Ticket;
 use crate::testing::{self, pair, run};
 
 const POOL: PoolId = PoolId(0);
@@ -20,7 +22,7 @@ fn worker(plan: Plan) -> Rc<Worker> {
 }
 
 fn attempt(worker: &Rc<Worker>) -> Attempt {
-    Attempt::begin(worker, POOL, &Wish { key: 0, tried: &[], now_ms: 0 }).expect("a backend")
+    Attempt::begin(worker, POOL, &Wish { key: 0, tried: &[], now_ms: 0, risk: Risk::No }).expect("a backend")
 }
 
 fn active(worker: &Worker) -> Vec<u32> {
@@ -203,6 +205,8 @@ fn a_pick_knows_of_a_standing_as_soon_as_it_is_told() {
     let worker = worker(testing::plan(&[address(1), address(2)]));
     worker.shared.pools[0].set_standing(0, Standing::Out);
     assert!((0..6).all(|_| attempt(&worker).backend == 1));
+    worker.shared.pools[0].set_standing(1, Standing::Ejected);
+    assert!((0..6).all(|_| attempt(&worker).backend == 1), "ejected goes before down");
     worker.shared.pools[0].set_standing(1, Standing::Out);
     let mut picked: Vec<_> = (0..6).map(|_| attempt(&worker).backend).collect();
     picked.sort_unstable();
@@ -210,7 +214,8 @@ fn a_pick_knows_of_a_standing_as_soon_as_it_is_told() {
     assert_eq!(picked, [0, 1], "when all are out, all are asked");
     worker.shared.pools[0].set_standing(0, Standing::Excluded);
     worker.shared.pools[0].set_standing(1, Standing::Excluded);
-    assert!(Attempt::begin(&worker, POOL, &Wish { key: 0, tried: &[], now_ms: 0 }).is_none());
+    let wish = Wish { key: 0, tried: &[], now_ms: 0, risk: Risk::No };
+    assert_eq!(Attempt::begin(&worker, POOL, &wish).err(), Some(NoAttempt::NoBackend));
     assert_eq!(active(&worker), [0, 0], "a pick that finds none leaves nothing behind");
 }
 
@@ -270,4 +275,115 @@ fn a_name_that_moves_is_followed_at_the_next_pick() {
         worker.shared.pools[0].set_resolved(0, None);
         assert!(matches!(attempt(&worker).connect().await, Err(ConnectError::Unresolved)));
     });
+}
+
+fn picked(worker: &Rc<Worker>, risk: Risk) -> (usize, bool) {
+    let attempt = Attempt::begin(worker, POOL, &Wish { key: 0, tried: &[], now_ms: 0, risk }).expect("a backend");
+    (attempt.backend, attempt.trial.is_some())
+}
+
+#[test]
+fn a_backend_that_cannot_be_connected_to_is_left_alone_until_others_fail_too() {
+    let worker = worker(testing::plan(&[address(1), address(2)]));
+    worker.pool(POOL).skip(0);
+    assert!((0..6).all(|_| attempt(&worker).backend == 1));
+    // News of others is no news of it.
+    worker.shared.pools[0].set_standing(1, Standing::Ready);
+    assert!((0..6).all(|_| attempt(&worker).backend == 1));
+    worker.pool(POOL).skip(1);
+    let mut seen: Vec<_> = (0..6).map(|_| attempt(&worker).backend).collect();
+    seen.sort_unstable();
+    seen.dedup();
+    assert_eq!(seen, [0, 1]);
+    for backend in &worker.pool(POOL).backends {
+        backend.skipped.set(Some(Instant::now()));
+    }
+    drop(attempt(&worker));
+    assert!(!worker.pool(POOL).skips.get(), "its time is over");
+}
+
+#[test]
+fn one_exchange_at_a_time_tries_an_ejected_backend() {
+    let (worker, mut reports) = testing::worker(testing::plan(&[address(1), address(2)]));
+    let shared = &worker.shared.pools[0];
+    shared.set_standing(0, Standing::Ejected);
+    shared.set_standing(1, Standing::Ready);
+    assert_eq!(picked(&worker, Risk::Repeatable), (1, false), "nothing is offered yet");
+    shared.offer_trial(0, policy::outlier::Offer::Repeatable);
+    assert_eq!(picked(&worker, Risk::Once), (1, false));
+    let mut first =
+        Attempt::begin(&worker, POOL, &Wish { key: 0, tried: &[], now_ms: 0, risk: Risk::Repeatable }).unwrap();
+    assert_eq!(first.backend, 0);
+    assert_eq!(picked(&worker, Risk::Repeatable), (1, false), "it is under way");
+    drop(first.trial.take());
+    assert_eq!(picked(&worker, Risk::Repeatable), (0, true), "it brought no evidence: again");
+    let mut last =
+        Attempt::begin(&worker, POOL, &Wish { key: 0, tried: &[], now_ms: 0, risk: Risk::Repeatable }).unwrap();
+    last.trial.take().unwrap().end(policy::outlier::Trial::Whole);
+    assert_eq!(picked(&worker, Risk::Repeatable), (1, false), "control has the word");
+    assert!(matches!(reports.try_recv(), Ok(crate::Report::Trial { backend: 0, .. })));
+}
+
+/// A worker with two backends that take one request each.
+fn capped_worker() -> Rc<Worker> {
+    let mut plan = testing::plan(&[address(1), address(2)]);
+    plan.pools[0].backends.iter_mut().for_each(|backend| backend.max_requests = Some(1));
+    worker(plan)
+}
+
+fn refused(worker: &Rc<Worker>, risk: Risk) -> Option<NoAttempt> {
+    Attempt::begin(worker, POOL, &Wish { key: 0, tried: &[], now_ms: 0, risk }).err()
+}
+
+fn wait(worker: &Rc<Worker>) -> Ticket {
+    let avoided = worker.pool(POOL).avoided(Tried::default());
+    Ticket::join(&worker.shared, 0, Urgency::Normal, avoided).expect("there is room in the line")
+}
+
+fn poll(ticket: &mut Ticket) -> Poll<Option<usize>> {
+    ticket.poll(&Context::from_waker(Waker::noop()))
+}
+
+#[test]
+fn a_trial_takes_a_place_and_is_put_off_while_there_is_none() {
+    let worker = capped_worker();
+    let shared = &worker.shared.pools[0];
+    shared.set_standing(1, Standing::Out);
+    let before = attempt(&worker);
+    assert_eq!(before.backend, 0);
+    shared.set_standing(0, Standing::Ejected);
+    shared.set_standing(1, Standing::Ready);
+    shared.offer_trial(0, policy::outlier::Offer::Any);
+    let elsewhere = Attempt::begin(&worker, POOL, &Wish { key: 0, tried: &[], now_ms: 0, risk: Risk::Repeatable }).ok();
+    assert!(elsewhere.as_ref().is_some_and(|it| it.backend == 1 && it.trial.is_none()));
+    assert_eq!(refused(&worker, Risk::Repeatable), Some(NoAttempt::Busy));
+    let mut waits = wait(&worker);
+    drop(before);
+    assert!(poll(&mut waits).is_pending(), "an ejected backend's place is nobody's");
+    let trial = Attempt::begin(&worker, POOL, &Wish { key: 0, tried: &[], now_ms: 0, risk: Risk::Repeatable }).ok();
+    assert!(trial.as_ref().is_some_and(|it| it.backend == 0 && it.trial.is_some()), "it waits for nobody");
+    assert_eq!((active(&worker), refused(&worker, Risk::Repeatable)), (vec![1, 1], Some(NoAttempt::Busy)));
+    drop(elsewhere);
+    assert_eq!(poll(&mut waits), Poll::Ready(Some(1)));
+    drop((trial, Attempt::at(&worker, POOL, 1)));
+    assert_eq!(active(&worker), [0, 0]);
+}
+
+#[test]
+fn who_waits_for_room_is_not_sent_where_this_worker_cannot_connect() {
+    let worker = capped_worker();
+    worker.pool(POOL).skip(0);
+    let running = attempt(&worker);
+    assert_eq!((running.backend, refused(&worker, Risk::No)), (1, Some(NoAttempt::Busy)));
+    let mut waits = wait(&worker);
+    assert!(poll(&mut waits).is_pending());
+    drop(running);
+    assert_eq!(poll(&mut waits), Poll::Ready(Some(1)));
+    drop(Attempt::at(&worker, POOL, 1));
+    // When all are left alone, all are asked.
+    worker.pool(POOL).skip(1);
+    let both = [attempt(&worker), attempt(&worker)];
+    let mut waits = wait(&worker);
+    drop(both);
+    assert!(poll(&mut waits).is_ready());
 }

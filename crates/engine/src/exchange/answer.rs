@@ -11,6 +11,7 @@ use policy::template::{self, Parts};
 
 use super::Ended;
 use super::facts::Facts;
+use super::limits;
 use crate::cause::Cause;
 use crate::h1::PSEUDONYM;
 use crate::seam::{Downstream, OwnAnswer, Source, Trailers};
@@ -78,19 +79,34 @@ pub(super) async fn fail<D: Downstream>(worker: &Worker, down: &mut D, facts: &m
     let page = worker.plan.error_pages.iter().find(|page| page.status == status);
     let text = format!("{status} {}\n{}\n", wire::h1::encode::reason_phrase(status), cause.sentence());
     let kind = page.map_or("text/plain; charset=utf-8", |page| page.content_type.as_str());
-    let own = OwnAnswer {
-        status,
-        fields: vec![
-            ("Content-Type", Cow::from(kind.as_bytes())),
-            ("X-Request-Id", Cow::from(facts.request_id.bytes(down.head().1).to_vec())),
-            ("Proxy-Status", Cow::from(proxy_status(cause))),
-        ],
-        body: page.map_or(text.as_bytes(), |page| &page.body),
-        request_done: false,
-    };
+    let mut fields = vec![
+        ("Content-Type", Cow::from(kind.as_bytes())),
+        ("X-Request-Id", Cow::from(facts.request_id.bytes(down.head().1).to_vec())),
+        ("Proxy-Status", Cow::from(proxy_status(cause))),
+    ];
+    if let Some(seconds) = retry_after(worker, facts, cause) {
+        fields.push(("Retry-After", Cow::from(seconds.to_string().into_bytes())));
+    }
+    if let Cause::RateLimited { whose, wait_s } = cause {
+        fields.extend(limits::fields(worker, down, facts, (whose, wait_s)));
+    }
+    let own = OwnAnswer { status, fields, body: page.map_or(text.as_bytes(), |page| &page.body), request_done: false };
     match send(worker, down, facts, own).await {
         Ok(()) => Ended::Answered,
         Err(_) => Ended::Broken,
+    }
+}
+
+/// Seconds after which another request may fare better (RFC 9110, section 10.2.3): by then those who wait now have been
+/// served or refused.
+fn retry_after(worker: &Worker, facts: &Facts, cause: Cause) -> Option<u64> {
+    match cause {
+        Cause::QueueFull | Cause::QueueTimeout => {
+            let timeout = facts.pool.and_then(|id| worker.plan.pool(id).queue.timeout);
+            Some(timeout.map_or(1, |timeout| timeout.as_millis().div_ceil(1000).try_into().unwrap_or(u64::MAX)))
+        }
+        Cause::RateLimited { wait_s, .. } => Some(wait_s.into()),
+        _ => None,
     }
 }
 

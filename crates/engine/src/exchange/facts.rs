@@ -1,7 +1,7 @@
 //! What is known of an exchange while it runs, for decisions, our own answers and the log.
 
 use std::net::IpAddr;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use policy::plan::{PoolId, RouteId};
 use policy::rng::Rng;
@@ -60,7 +60,7 @@ fn hex(bits: u64) -> [u8; 16] {
 }
 
 /// Backends tried by one exchange.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Tried {
     backends: [u16; 8],
     len: u8,
@@ -93,6 +93,8 @@ pub(crate) struct Times {
     pub(crate) arrived: Instant,
     /// The head was complete.
     pub(crate) started: Instant,
+    /// Time spent in the pool's queue, over all attempts.
+    pub(crate) queued: Option<Duration>,
     /// The last attempt began.
     pub(crate) attempted: Option<Instant>,
     /// From here on the backend alone is waited for: since the attempt began, or the client last kept us waiting.

@@ -5,12 +5,15 @@
 
 mod answer;
 mod attempt;
+mod blame;
 mod facts;
 mod feed;
 mod forward;
+mod limits;
 #[cfg(test)]
 mod policy_tests;
 mod proxied;
+mod queued;
 #[cfg(test)]
 mod tests;
 
@@ -22,13 +25,13 @@ use policy::route::{Matched, Query};
 use policy::split::{self, Throw};
 use wire::head::{Framing, Method};
 
-pub(crate) use facts::{Facts, Times};
+pub(crate) use facts::{Facts, Times, Tried};
 
 use crate::cause::Cause;
 use crate::h1::max_forwards;
 use crate::seam::Downstream;
 use crate::worker::Worker;
-use facts::{RequestId, Tried, client_ip};
+use facts::{RequestId, client_ip};
 
 /// How an exchange ended, for the connection it ran on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,6 +94,7 @@ fn begin<D: Downstream>(worker: &Worker, down: &D, started: Started) -> Facts {
         times: Times {
             arrived: started.arrived,
             started: started.whole,
+            queued: None,
             attempted: None,
             asked: None,
             connected: None,
@@ -114,12 +118,18 @@ fn begin<D: Downstream>(worker: &Worker, down: &D, started: Started) -> Facts {
 
 /// Route and limits.
 fn choose<'p, D: Downstream>(worker: &'p Worker, down: &mut D, facts: &mut Facts) -> Result<Way<'p>, Cause> {
+    if let Some(limit) = &worker.plan.listeners[usize::from(down.peer().listener.0)].limit {
+        limits::check(worker, down, facts, limit)?;
+    }
     let (request, buf) = down.head();
     let query = Query { listener: down.peer().listener, head: request, buf, client: facts.client };
     let Matched { route: id, rest_at, .. } = worker.plan.router.route_matched(&query).ok_or(Cause::NoRoute)?;
     facts.route = Some(id);
     facts.rest_at = rest_at;
     let route = worker.plan.route(id);
+    if let Some(limit) = &route.limit {
+        limits::check(worker, down, facts, limit)?;
+    }
     let limit = route.body_bytes.or(worker.plan.limits.body_bytes);
     if let (Framing::Length(length), Some(limit)) = (request.framing, limit)
         && length > limit

@@ -9,15 +9,16 @@ use policy::balance::{Evidence, Standing};
 use policy::plan::{HeaderRules, PoolId, Target};
 use policy::retry::{self, Attempted, Failure, Verdict};
 use policy::route::Query;
-use wire::head::{Answer, Method};
+use wire::head::{Answer, Framing, Method};
 
 use super::attempt::Failed;
 use super::facts::Facts;
 use super::feed::Feed;
-use crate::backends::{Attempt, Wish};
+use crate::backends::{Attempt, NoAttempt, Wish};
 use crate::cause::Cause;
 use crate::counters::BackendCounters;
 use crate::h1::BackendLink;
+use crate::passive::{Risk, Trial};
 use crate::seam::Downstream;
 use crate::shared::BackendShared;
 use crate::worker::Worker;
@@ -40,12 +41,15 @@ pub(super) struct Proxied<'a, D> {
     key: u64,
     /// When the whole exchange must be over.
     pub(super) until: Option<Instant>,
+    /// The running attempt tries an ejected backend.
+    pub(super) trial: Option<Trial>,
 }
 
 /// The backend's side of the attempt under way.
 pub(super) struct Upstream<'a> {
-    pub(super) attempt: Attempt,
+    /// Before the attempt, so that its connection is closed when another takes its place at the backend.
     pub(super) link: BackendLink<'a>,
+    pub(super) attempt: Attempt,
     /// The connection had served before.
     pub(super) reused: bool,
 }
@@ -73,12 +77,14 @@ pub(super) async fn proxy<D: Downstream>(
         method,
         key,
         until,
+        trial: None,
     };
     // The upstream stays in this place: futures that hand it about would copy it.
     let mut place = None;
     let mut outcome = proxied.attempts(&mut place).await;
     if let (Ok(()), Some(up)) = (outcome, &mut place) {
         outcome = proxied.forward(up).await;
+        proxied.judge_end(outcome);
     }
     proxied.end(place, outcome);
     outcome
@@ -89,10 +95,21 @@ impl<'a, D: Downstream> Proxied<'a, D> {
     async fn attempts(&mut self, place: &mut Option<Upstream<'a>>) -> Result<(), Cause> {
         loop {
             *place = None;
-            let attempt = self.pick()?;
+            let mut attempt = match self.pick() {
+                Ok(attempt) => attempt,
+                Err(NoAttempt::NoBackend) => return Err(Cause::NoBackend),
+                // Boxed, since most exchanges never wait and would carry its room about.
+                Err(NoAttempt::Busy) => Box::pin(self.queued()).await?,
+            };
+            self.begun(&mut attempt);
             let tried = self.attempt(attempt, place).await;
             let reused = place.as_ref().is_some_and(|up| up.reused);
             self.note(&tried, reused);
+            match &tried {
+                Ok(()) => self.judge_head(),
+                Err(Failed::Attempt(failure, cause)) => self.judge_failure(*failure, *cause, reused),
+                Err(Failed::Exchange(_)) => {}
+            }
             match tried {
                 Ok(()) if !self.wants_another_status() => return Ok(()),
                 Ok(()) if !self.decide(Failure::Status(self.answer.status), reused) => return Ok(()),
@@ -110,20 +127,41 @@ impl<'a, D: Downstream> Proxied<'a, D> {
         }
     }
 
-    fn pick(&mut self) -> Result<Attempt, Cause> {
+    fn pick(&self) -> Result<Attempt, NoAttempt> {
+        let now_ms = self.worker.now_ms(self.now());
+        let wish = Wish { key: self.key, tried: self.facts.tried.list(), now_ms, risk: self.risk() };
+        Attempt::begin(self.worker, self.target.pool, &wish)
+    }
+
+    /// Now; what is done first has taken no time.
+    fn now(&self) -> Instant {
+        let is_first = self.facts.attempts == 0 && self.facts.times.queued.is_none();
+        if is_first { self.facts.times.started } else { Instant::now() }
+    }
+
+    /// Notes that an attempt begins.
+    fn begun(&mut self, attempt: &mut Attempt) {
+        let now = self.now();
         let facts = &mut *self.facts;
-        let now = if facts.attempts == 0 { facts.times.started } else { Instant::now() };
-        let wish = Wish { key: self.key, tried: facts.tried.list(), now_ms: self.worker.now_ms(now) };
-        let attempt = Attempt::begin(self.worker, self.target.pool, &wish).ok_or(Cause::NoBackend)?;
         (facts.times.attempted, facts.times.asked) = (Some(now), Some(now));
         (facts.times.connected, facts.times.first_byte) = (None, None);
         facts.attempts += 1;
+        self.trial = attempt.trial.take();
         facts.backend = Some(attempt.backend);
         facts.tried.push(attempt.backend);
         if facts.attempts > 1 {
             attempt.counters().retries.add(1);
         }
-        Ok(attempt)
+    }
+
+    /// What a trial by this exchange would risk. Only the first attempt is one, so that a failure leaves others.
+    fn risk(&self) -> Risk {
+        let is_bodiless = matches!(self.down.head().0.framing, Framing::None | Framing::Length(0));
+        match self.facts.attempts {
+            0 if self.method.is_idempotent() && is_bodiless => Risk::Repeatable,
+            0 => Risk::Once,
+            _ => Risk::No,
+        }
     }
 
     /// Notes what an attempt said of its backend, where the pool's policy wants to know.

@@ -119,7 +119,7 @@ fn log_lines_and_failures_are_told_even_at_the_end() {
         match report {
             Report::Failure(line) => failures.push(line),
             Report::LogLines(bytes) => lines.extend(bytes),
-            Report::ConnectFailed { .. } => {}
+            Report::ConnectFailed { .. } | Report::Failing { .. } | Report::Trial { .. } => {}
         }
     }
     assert_eq!(failures.len(), 1);
@@ -140,6 +140,15 @@ fn reports_to_a_deaf_control_plane_are_counted_and_cost_no_answer() {
     assert!(engine.shared().workers[0].counters.log_dropped.get() > 0);
     engine.finish(BOUND);
     engine.join();
+}
+
+#[test]
+fn log_lines_that_are_lost_are_counted_each() {
+    let (worker, reports) = testing::worker(testing::plan(&[closed()]));
+    drop(reports);
+    (0..3).for_each(|_| worker.log("{}"));
+    worker.flush_log();
+    assert_eq!(worker.counters().log_dropped.get(), 3);
 }
 
 #[test]

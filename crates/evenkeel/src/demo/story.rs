@@ -124,7 +124,10 @@ fn sentence(event: &Event, status: &Status) -> String {
     let ready = status.pools.iter().flat_map(|pool| &pool.backends).filter(|other| other.state == State::Ready).count();
     let consequence = match (event.from, event.to, ready) {
         (State::Unknown, State::Ready, _) => "It takes requests.",
+        (_, State::SlowStart, _) => "It takes a share that grows.",
         (_, State::Ready, _) => "It takes its share again.",
+        (_, State::Ejected, 0) => "None is left: the ejected ones are asked even so.",
+        (_, State::Ejected, _) => "The others take its share.",
         (_, State::Down, 0) => "None is left: clients get 503 until one is back.",
         (_, State::Down, _) => "The others take its share.",
         _ => "",

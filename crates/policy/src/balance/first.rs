@@ -1,7 +1,9 @@
 //! `first`: the first backend in file order that can. Driven by [`super::tiers`].
+//!
+//! Weights mean nothing here, but what a backend gets of its own does: it is taken with that chance, else the next is.
 
 use super::tiers::{Choose, Member};
-use super::{Loads, Pick};
+use super::{Loads, Pick, avoid};
 
 /// Members in file order.
 #[derive(Default)]
@@ -14,6 +16,12 @@ impl Choose for First {
 
     /// O(tried): at most so many members are stepped over.
     fn choose(&mut self, pick: &mut Pick<'_>) -> Option<u16> {
-        self.0.iter().map(|member| member.backend).find(|backend| !pick.tried.contains(backend))
+        let (tried, rng) = (pick.tried, &mut *pick.rng);
+        let mut untried = self.0.iter().filter(|member| !avoid::has(tried, member.backend));
+        let first = untried.next()?;
+        if first.takes(rng) {
+            return Some(first.backend);
+        }
+        Some(untried.find(|member| member.takes(rng)).unwrap_or(first).backend)
     }
 }

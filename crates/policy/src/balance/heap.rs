@@ -3,6 +3,8 @@
 //! Owns the order by key and where each backend stands in it; what a key means is the policy's business
 //! (`round-robin`: the next turn, `least-requests`: the load last seen). The least key is on top.
 
+use super::avoid;
+
 /// Not in the heap.
 const NOWHERE: usize = usize::MAX;
 
@@ -71,7 +73,7 @@ impl<K: Ord + Copy> Heap<K> {
 
     fn least_below(&self, at: usize, avoid: &[u16]) -> Option<(K, u16)> {
         let (key, backend) = *self.nodes.get(at)?;
-        if !avoid.contains(&backend) {
+        if !avoid::has(avoid, backend) {
             return Some((key, backend));
         }
         let children = [self.least_below(2 * at + 1, avoid), self.least_below(2 * at + 2, avoid)];

@@ -13,7 +13,7 @@
 use super::rendezvous::rendezvous;
 use super::running::Running;
 use super::tiers::{Choose, Member};
-use super::{Loads, Pick};
+use super::{Loads, Pick, avoid};
 use crate::hashing::Bound;
 use crate::rng::mix;
 
@@ -47,12 +47,12 @@ impl<O: Owners> Keyed<O> {
 
     /// The first that is free in the order of a rendezvous of all members for the key.
     fn free_of_all(&self, pick: &Pick<'_>) -> Option<u16> {
-        let is_free = |member: &&Member| !pick.tried.contains(&member.backend) && self.has_room(member.backend, pick);
+        let is_free = |member: &&Member| !avoid::has(pick.tried, member.backend) && self.has_room(member.backend, pick);
         rendezvous(self.members.iter().filter(is_free), pick.key)
     }
 
     fn untried_of_all(&self, pick: &Pick<'_>) -> Option<u16> {
-        rendezvous(self.members.iter().filter(|member| !pick.tried.contains(&member.backend)), pick.key)
+        rendezvous(self.members.iter().filter(|member| !avoid::has(pick.tried, member.backend)), pick.key)
     }
 }
 
@@ -72,7 +72,7 @@ impl<O: Owners> Choose for Keyed<O> {
         let mut first = None;
         for detour in 0..=DETOURS {
             let owner = self.owners.owner(place_of(pick.key, detour))?;
-            if pick.tried.contains(&owner) {
+            if avoid::has(pick.tried, owner) {
                 continue;
             }
             if self.has_room(owner, pick) {

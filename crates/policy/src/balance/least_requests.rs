@@ -28,8 +28,8 @@ const REFRESHED: usize = 8;
 /// Members read at the top at each pick, at most.
 const CORRECTED: usize = 8;
 
-/// Virtual time between two turns of a member of weight 1.
-const TURN: u64 = 1 << 16;
+/// Virtual time between two turns of a member of a thousandth of weight 1.
+const TURN: u64 = 1000 << 16;
 
 /// Loads of one level as this worker saw them.
 pub(super) struct LeastRequests {
@@ -49,7 +49,8 @@ impl Choose for LeastRequests {
             self.seen.remove(gone.backend);
         }
         for member in members {
-            if self.seen.key(member.backend).is_none() {
+            let seen = self.seen.key(member.backend).filter(|seen| seen.weight == member.weight);
+            if seen.is_none() {
                 let turn = self.turn + self.starts.below(TURN / u64::from(member.weight) + 1);
                 let active = loads.active(usize::from(member.backend));
                 self.seen.set(member.backend, Load { active, weight: member.weight, turn });

@@ -8,6 +8,7 @@
 //! whenever health or the operator changed a standing. Who may be picked at all is decided once, in `tiers`; a policy
 //! only chooses within one level of it. Which standing a backend has is the business of [`crate::health`].
 
+mod avoid;
 mod first;
 mod heap;
 mod keyed;
@@ -32,6 +33,7 @@ use power_of_two::PowerOfTwo;
 use random::Random;
 use rendezvous::Rendezvous;
 use round_robin::RoundRobin;
+pub use tiers::Awaited;
 use tiers::Tiers;
 
 use crate::plan::{Backend, PolicyKind};
@@ -40,7 +42,7 @@ use crate::rng::Rng;
 pub use latency::{Evidence, Latency};
 
 /// How eligible a backend is now. The order of choice is `Ready` of the lowest tier that has one, then `Unknown`; when
-/// neither exists, all that are `Out` through no wish of the operator (panic); never those that are `Excluded`.
+/// neither exists (panic), those that are `Ejected`, then those that are `Out`; never those that are `Excluded`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Standing {
     /// Takes work.
@@ -48,7 +50,9 @@ pub enum Standing {
     /// No verdict yet.
     #[default]
     Unknown,
-    /// Out by evidence (down by probes, ejected).
+    /// Out by passive evidence.
+    Ejected,
+    /// Out by probes.
     Out,
     /// Out by the operator (draining, drained, down by hand).
     Excluded,
@@ -83,6 +87,8 @@ pub struct Pick<'a> {
 pub trait Balancer {
     /// The backend's standing changed.
     fn backend_changed(&mut self, backend: usize, standing: Standing);
+    /// The backend gets so many thousandths of its weight from now on: 1000 until told otherwise, and never less than 1.
+    fn weight_changed(&mut self, backend: usize, permille: u16);
     /// An attempt at the backend begins in this worker; `loads` counts it already.
     fn taken(&mut self, backend: usize, loads: &dyn Loads);
     /// An attempt at the backend ended in this worker; `loads` counts it no longer.
@@ -90,6 +96,10 @@ pub trait Balancer {
     /// Picks a backend; `None` only if all are excluded. A tried one comes back only when every other eligible one was
     /// tried, too: whether it is worth another attempt is for the caller to say.
     fn pick(&mut self, pick: &mut Pick<'_>) -> Option<usize>;
+    /// As `pick`, but never a backend without room while another of its level has some; `None` also if none has. For
+    /// pools whose backends have caps: O(n) once the first choice is full. Those that have room then share by weight, or
+    /// as the policy does when a backend was tried.
+    fn pick_with_room(&mut self, pick: &mut Pick<'_>, room: &dyn Fn(usize) -> bool) -> Option<usize>;
 }
 
 /// Makes the balancer of a policy for one worker. `seed` makes workers start at different phases; `ip-hash`, `hash` and

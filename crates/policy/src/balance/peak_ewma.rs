@@ -9,8 +9,8 @@
 //! counts against it; its first answer says the rest.
 
 use super::shares::Shares;
-use super::tiers::{Choose, Member};
-use super::{Loads, Pick};
+use super::tiers::{Choose, Member, WHOLE};
+use super::{Loads, Pick, avoid};
 
 /// More backends are not all compared.
 const ALL: usize = 8;
@@ -35,9 +35,17 @@ impl Choose for PeakEwma {
             return cheapest([Some(one), other].into_iter().flatten(), pick);
         }
         let one = self.shares.throw(pick.tried, pick.rng)?;
-        let is_other = |member: &&Member| member.backend != one.backend && !pick.tried.contains(&member.backend);
-        let others = self.members.iter().copied().filter(|member| is_other(&member));
-        cheapest(std::iter::once(one).chain(others), pick)
+        let mut compared = [one; ALL];
+        let mut count = 1;
+        for member in &self.members {
+            let is_other = member.backend != one.backend && !avoid::has(pick.tried, member.backend);
+            // The thrown one was thrown by what it gets of its weight; the others come in by the same measure.
+            if is_other && member.takes(pick.rng) {
+                compared[count] = *member;
+                count += 1;
+            }
+        }
+        cheapest(compared.into_iter().take(count), pick)
     }
 }
 
@@ -53,7 +61,7 @@ struct Seen {
 impl Seen {
     /// Cost times weight.
     fn weighted_cost(&self, fastest_us: u32) -> u128 {
-        let load = u64::from(self.active) + u64::from(self.weight);
+        let load = u64::from(self.active) * u64::from(WHOLE) + u64::from(self.weight);
         u128::from(self.latency_us.unwrap_or(fastest_us)) * u128::from(load)
     }
 }

@@ -7,8 +7,9 @@
 //! - all workers, nodes and restarts agree, since neither seed nor order counts;
 //! - a member owns a share of buckets by weight, give or take the root of their number (1 % at 10,000 buckets).
 //!
-//! A rendezvous is O(n). It is held when a bucket is first asked for, and its winner kept: an answer is O(log n) from then
-//! on. When members join, an old winner only meets the newcomers; when the winner left, the rendezvous is held anew.
+//! A rendezvous is O(n). It is held when a bucket is first asked for, and its winner kept: an answer is O(log n) from then on.
+//! When members join or grow, an old winner only meets those; when the winner left, the rendezvous is held anew. A member
+//! that ramps up takes only keys that it will keep, and one whose weight falls gives up only its own.
 
 use super::keyed::Owners;
 use super::tiers::{Member, position};
@@ -39,9 +40,11 @@ struct Bucket {
 impl Owners for Rendezvous {
     fn members_changed(&mut self, members: &[Member]) {
         let old = std::mem::replace(&mut self.members, members.to_vec());
-        let new = members.iter().map(|member| member.backend).filter(|backend| position(&old, *backend).is_none());
-        self.joined.extend(new);
-        if self.buckets.is_empty() || self.joined.len() >= usize::from(u16::MAX) {
+        let before = |member: &Member| position(&old, member.backend).map_or(0, |at| old[at].weight);
+        // A member that grew may win what it lost before, as one that joins; one that shrank may lose what it has.
+        self.joined.extend(members.iter().filter(|member| member.weight > before(member)).map(|member| member.backend));
+        let shrunk = members.iter().any(|member| member.weight < before(member));
+        if shrunk || self.buckets.is_empty() || self.joined.len() >= usize::from(u16::MAX) {
             self.joined.clear();
             self.buckets = vec![Bucket::default(); BUCKETS];
         }

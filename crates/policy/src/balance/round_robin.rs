@@ -7,7 +7,8 @@
 //! - light members lie evenly between the turns of heavy ones, since phases follow the golden ratio.
 //!
 //! Turns are exact fractions: no rounding drifts. After a change of members, and at the start, the time is set by chance,
-//! so that workers do not walk in step.
+//! so that workers do not walk in step. After a change of weights alone it goes on, so that a weight that ramps up in many
+//! steps brings no disorder.
 //!
 //! Only first attempts take turns. A retry is thrown by weight among the untried: would it take a turn, each first attempt
 //! in a pool of two with one broken backend would fall to the broken one.
@@ -20,7 +21,7 @@ use super::tiers::{Choose, Member};
 use super::{Loads, Pick};
 use crate::rng::Rng;
 
-/// Parts of a virtual interval between two turns of a member.
+/// Parts of a virtual interval between two turns of a member, and of a round.
 const PARTS: u64 = 1 << 16;
 
 /// The golden section of [`PARTS`]; being odd, it gives each index a phase of its own.
@@ -33,6 +34,8 @@ pub(super) struct RoundRobin {
     shares: Shares,
     /// Where to start after a change.
     starts: Rng,
+    /// Virtual time just after the last turn, in [`PARTS`] of a round; a ring has none.
+    now: Option<u64>,
 }
 
 enum Turns {
@@ -43,21 +46,25 @@ enum Turns {
 impl RoundRobin {
     pub(super) fn new(seed: u64) -> Self {
         let turns = Turns::Ring { order: Vec::new(), next: 0 };
-        Self { turns, shares: Shares::default(), starts: Rng::new(seed) }
+        Self { turns, shares: Shares::default(), starts: Rng::new(seed), now: None }
     }
 }
 
 impl Choose for RoundRobin {
     fn members_changed(&mut self, members: &[Member], _loads: &dyn Loads) {
+        let same = members.iter().map(|member| member.backend).eq(self.shares.members().iter().map(|old| old.backend));
+        let start = self.now.filter(|_| same).unwrap_or_else(|| self.starts.below(PARTS));
         self.shares = Shares::new(members);
         let equal = members.windows(2).all(|pair| pair[0].weight == pair[1].weight);
-        self.turns =
-            if equal { Turns::ring(members, &mut self.starts) } else { Turns::heap(members, &mut self.starts) };
+        self.now = None;
+        self.turns = if equal { Turns::ring(members, &mut self.starts) } else { Turns::heap(members, start) };
     }
 
     fn choose(&mut self, pick: &mut Pick<'_>) -> Option<u16> {
         if pick.tried.is_empty() {
-            self.turns.next()
+            let (backend, now) = self.turns.next()?;
+            self.now = now;
+            Some(backend)
         } else {
             self.shares.throw(pick.tried, pick.rng).map(|member| member.backend)
         }
@@ -71,8 +78,7 @@ impl Turns {
         Self::Ring { order, next }
     }
 
-    fn heap(members: &[Member], starts: &mut Rng) -> Self {
-        let start = starts.below(PARTS);
+    fn heap(members: &[Member], start: u64) -> Self {
         let mut heap = Heap::new();
         for member in members {
             heap.set(member.backend, Turn::after(start, member));
@@ -80,17 +86,18 @@ impl Turns {
         Self::Heap(heap)
     }
 
-    fn next(&mut self) -> Option<u16> {
+    /// The next backend, and what time it is then.
+    fn next(&mut self) -> Option<(u16, Option<u64>)> {
         match self {
             Self::Ring { order, next } => {
-                let backend = order.get(*next).copied();
+                let backend = order.get(*next).copied()?;
                 *next = if *next + 1 < order.len() { *next + 1 } else { 0 };
-                backend
+                Some((backend, None))
             }
             Self::Heap(heap) => {
                 let (turn, backend) = heap.least(&[])?;
                 heap.set(backend, turn.next());
-                Some(backend)
+                Some((backend, Some(turn.parts / u64::from(turn.weight) + 1)))
             }
         }
     }
@@ -110,7 +117,7 @@ impl Turn {
     /// The first turn of a member after `start`, which is in [`PARTS`] of a round.
     fn after(start: u64, member: &Member) -> Self {
         let phase = u64::from(member.backend) * GOLDEN % PARTS;
-        let now = start * u64::from(member.weight);
+        let now = start.saturating_mul(u64::from(member.weight));
         let passed = if now < phase { 0 } else { (now - phase) / PARTS + 1 };
         Self { parts: passed * PARTS + phase, weight: member.weight, backend: member.backend }
     }

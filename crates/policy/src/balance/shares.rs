@@ -1,10 +1,10 @@
 //! Weighted chance: members side by side on a line, each as long as its weight.
 //!
 //! Owns the throw that `random`, `power-of-two`, `peak-ewma` and the retries of `round-robin` share. A throw is O(1): a
-//! guide says for each part of the line where to begin looking. Avoiding members is O(avoided²) at worst, which is small:
-//! exchanges have few attempts.
+//! guide says for each part of the line where to begin looking. Avoiding members is O(n) at worst.
 
-use super::tiers::{Member, position};
+use super::avoid;
+use super::tiers::Member;
 use crate::rng::Rng;
 
 /// Throws that are let fall anywhere before the avoided are taken out of the line: most hit another member at once.
@@ -46,12 +46,17 @@ impl Shares {
         Self { members: members.to_vec(), starts, total, guide }
     }
 
+    /// The members, in file order.
+    pub(super) fn members(&self) -> &[Member] {
+        &self.members
+    }
+
     /// A member by chance, never one of `avoid`; `None` if there is no other. What the avoided leave behind is shared by
     /// weight.
     pub(super) fn throw(&self, avoid: &[u16], rng: &mut Rng) -> Option<Member> {
         for _ in 0..FREE_THROWS {
             let member = self.throw_freely(rng)?;
-            if !avoid.contains(&member.backend) {
+            if !avoid::has(avoid, member.backend) {
                 return Some(member);
             }
         }
@@ -64,7 +69,7 @@ impl Shares {
         // Only retries allocate.
         let other = match avoid {
             [] => self.throw(&[one.backend], rng),
-            tried => self.throw(&[tried, &[one.backend]].concat(), rng),
+            tried => self.throw(&avoid::sorted(tried.iter().copied().chain([one.backend])), rng),
         };
         Some((one, other))
     }
@@ -83,10 +88,12 @@ impl Shares {
 
     /// Falls on the line without the avoided, and then steps over each that lies before it.
     fn throw_beside(&self, avoid: &[u16], rng: &mut Rng) -> Option<Member> {
-        let avoided: u64 = self.avoided(avoid).map(|at| self.weight(at)).sum();
-        let left = self.total.checked_sub(avoided).filter(|left| *left > 0)?;
+        let avoided: Vec<usize> =
+            (0..self.members.len()).filter(|at| avoid::has(avoid, self.members[*at].backend)).collect();
+        let weight: u64 = avoided.iter().map(|at| self.weight(*at)).sum();
+        let left = self.total.checked_sub(weight).filter(|left| *left > 0)?;
         let mut place = rng.below(left);
-        for at in self.avoided(avoid) {
+        for at in avoided {
             if self.starts[at] > place {
                 break;
             }
@@ -98,14 +105,6 @@ impl Shares {
 
     fn weight(&self, at: usize) -> u64 {
         u64::from(self.members[at].weight)
-    }
-
-    /// The places of avoided members, rising and each once.
-    fn avoided(&self, avoid: &[u16]) -> impl Iterator<Item = usize> {
-        let next = move |from: usize| {
-            avoid.iter().filter_map(|backend| position(&self.members, *backend)).filter(|at| *at >= from).min()
-        };
-        std::iter::successors(next(0), move |at| next(at + 1))
     }
 }
 
@@ -119,7 +118,10 @@ mod tests {
     use super::*;
 
     fn members(weights: &[u32]) -> Vec<Member> {
-        (0..).zip(weights).map(|(backend, weight)| Member { backend, weight: *weight, key: 0 }).collect()
+        (0..)
+            .zip(weights)
+            .map(|(backend, weight)| Member { backend, weight: *weight, permille: 1000, key: 0 })
+            .collect()
     }
 
     #[test]

@@ -2,21 +2,33 @@
 //!
 //! Owns the order of choice and the avoidance of tried backends, for every policy alike. What to do within one level is
 //! the policy's business ([`Choose`]). A change of standing is O(n) and only marks the two levels it touches; the policy
-//! hears of its new members at the next pick, so that a burst of changes costs one rebuild.
+//! hears of its new members and weights at the next pick, so that a burst of changes costs one rebuild.
 
-use super::{Balancer, Loads, Pick, Standing};
+use super::{Balancer, Loads, Pick, Standing, avoid};
 use crate::plan::Backend;
-use crate::rng::hash;
+use crate::rng::{Rng, hash};
+
+/// A whole weight, in thousandths.
+pub(super) const WHOLE: u16 = 1000;
 
 /// A backend as policies see it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Member {
     /// Its index in the pool.
     pub(super) backend: u16,
-    /// Its share of work, at least 1.
+    /// Its share of work in thousandths, at least 1: its weight times what it gets of it.
     pub(super) weight: u32,
+    /// What it gets of its weight, from 1 to [`WHOLE`].
+    pub(super) permille: u16,
     /// A hash of its name: the same in every worker, process and generation of the plan.
     pub(super) key: u64,
+}
+
+impl Member {
+    /// Whether it takes this request, by chance: all with its whole weight, else so many of them.
+    pub(super) fn takes(&self, rng: &mut Rng) -> bool {
+        self.permille >= WHOLE || rng.below(u64::from(WHOLE)) < u64::from(self.permille)
+    }
 }
 
 /// A policy within one level.
@@ -39,29 +51,76 @@ pub(super) fn position(members: &[Member], backend: u16) -> Option<usize> {
 enum Rank {
     Ready(u8),
     Unknown(u8),
+    Ejected,
     Out,
 }
 
 /// One backend of the pool, eligible or not.
 struct Slot {
     member: Member,
+    /// Its weight in the file.
+    weight: u32,
     tier: u8,
     standing: Standing,
 }
 
 impl Slot {
     fn new(index: u16, backend: &Backend) -> Self {
-        let member = Member { backend: index, weight: backend.weight.max(1), key: hash(backend.name.as_bytes()) };
-        Self { member, tier: backend.tier, standing: Standing::default() }
+        let member = Member { backend: index, weight: 1, permille: WHOLE, key: hash(backend.name.as_bytes()) };
+        let weight = backend.weight.max(1);
+        let mut slot = Self { member, weight, tier: backend.tier, standing: Standing::default() };
+        slot.weigh(WHOLE);
+        slot
+    }
+
+    fn weigh(&mut self, permille: u16) {
+        self.member.permille = permille.clamp(1, WHOLE);
+        self.member.weight = self.weight.saturating_mul(u32::from(self.member.permille));
     }
 
     fn rank(&self) -> Option<Rank> {
-        match self.standing {
-            Standing::Ready => Some(Rank::Ready(self.tier)),
-            Standing::Unknown => Some(Rank::Unknown(self.tier)),
-            Standing::Out => Some(Rank::Out),
+        Rank::of(self.standing, self.tier)
+    }
+}
+
+impl Rank {
+    fn of(standing: Standing, tier: u8) -> Option<Self> {
+        match standing {
+            Standing::Ready => Some(Self::Ready(tier)),
+            Standing::Unknown => Some(Self::Unknown(tier)),
+            Standing::Ejected => Some(Self::Ejected),
+            Standing::Out => Some(Self::Out),
             Standing::Excluded => None,
         }
+    }
+}
+
+/// The backends that an exchange waits for while none of them has room: those among which [`Balancer::pick`] would
+/// choose. A level that is busy is no reason to go to the next: its backends are well.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Awaited {
+    rank: Rank,
+    /// Every backend that could be meant was tried already.
+    again: bool,
+}
+
+impl Awaited {
+    /// For an exchange that has tried some backends; `None` if all are excluded. Takes standing and tier of each, O(n).
+    pub fn new(backends: impl Iterator<Item = (Standing, u8)> + Clone, tried: &[u16]) -> Option<Self> {
+        let ranks = (0..=u16::MAX)
+            .zip(backends)
+            .filter_map(|(index, (standing, tier))| Rank::of(standing, tier).map(|rank| (index, rank)));
+        let least = ranks.clone().map(|(_, rank)| rank).min()?;
+        // Those that are ejected or out count only when there is no other.
+        let counts = |rank: Rank| rank < Rank::Ejected || least >= Rank::Ejected;
+        let untried = ranks.filter(|(index, rank)| counts(*rank) && !tried.contains(index)).map(|(_, rank)| rank).min();
+        Some(Self { rank: untried.unwrap_or(least), again: untried.is_none() })
+    }
+
+    /// Whether a backend, which has this standing and tier, is one of them.
+    #[must_use]
+    pub fn admits(self, backend: u16, (standing, tier): (Standing, u8), tried: &[u16]) -> bool {
+        Rank::of(standing, tier) == Some(self.rank) && (self.again || !tried.contains(&backend))
     }
 }
 
@@ -80,7 +139,7 @@ impl<P> Level<P> {
         if self.members.len() > tried.len() {
             return true;
         }
-        self.members.iter().any(|member| !tried.contains(&member.backend))
+        self.members.iter().any(|member| !avoid::has(tried, member.backend))
     }
 }
 
@@ -136,10 +195,13 @@ impl<P: Choose> Tiers<P> {
         self.levels.iter().position(|level| level.rank == rank)
     }
 
-    /// The first level with an untried backend. Levels that are out count only when there is no other.
+    /// The first level with an untried backend. Levels that are ejected or out count only when there is no other.
     fn untried_level(&self, tried: &[u16]) -> Option<usize> {
-        let hopeful = self.levels.iter().take_while(|level| level.rank != Rank::Out).count();
-        self.levels.iter().take(hopeful.max(1)).position(|level| level.has_untried(tried))
+        let hopeful = match self.levels.iter().take_while(|level| level.rank < Rank::Ejected).count() {
+            0 => self.levels.len(),
+            hopeful => hopeful,
+        };
+        self.levels.iter().take(hopeful).position(|level| level.has_untried(tried))
     }
 
     fn load_changed(&mut self, index: usize, loads: &dyn Loads) {
@@ -159,6 +221,22 @@ impl<P: Choose> Balancer for Tiers<P> {
         self.enter(backend);
     }
 
+    fn weight_changed(&mut self, backend: usize, permille: u16) {
+        let Some(slot) = self.slots.get_mut(backend) else { return };
+        let before = slot.member.permille;
+        slot.weigh(permille);
+        let member = slot.member;
+        if member.permille == before {
+            return;
+        }
+        let Some(at) = self.level_of(backend) else { return };
+        let level = &mut self.levels[at];
+        if let Some(place) = position(&level.members, member.backend) {
+            level.members[place] = member;
+            level.told = false;
+        }
+    }
+
     fn taken(&mut self, backend: usize, loads: &dyn Loads) {
         self.load_changed(backend, loads);
     }
@@ -168,8 +246,14 @@ impl<P: Choose> Balancer for Tiers<P> {
     }
 
     fn pick(&mut self, pick: &mut Pick<'_>) -> Option<usize> {
-        let (at, tried) = match self.untried_level(pick.tried) {
-            Some(at) => (at, pick.tried),
+        let sorted;
+        let mut tried = pick.tried;
+        if !avoid::is_fit(tried) {
+            sorted = avoid::sorted(tried.iter().copied());
+            tried = &sorted;
+        }
+        let (at, tried) = match self.untried_level(tried) {
+            Some(at) => (at, tried),
             None => (0, [].as_slice()),
         };
         let level = self.levels.get_mut(at)?;
@@ -178,6 +262,25 @@ impl<P: Choose> Balancer for Tiers<P> {
             level.told = true;
         }
         let mut within = Pick { tried, rng: &mut *pick.rng, ..*pick };
+        level.policy.choose(&mut within).map(usize::from)
+    }
+
+    fn pick_with_room(&mut self, pick: &mut Pick<'_>, room: &dyn Fn(usize) -> bool) -> Option<usize> {
+        let first = self.pick(pick)?;
+        if room(first) {
+            return Some(first);
+        }
+        let (at, tried) = match self.untried_level(pick.tried) {
+            Some(at) => (at, pick.tried),
+            None => (0, [].as_slice()),
+        };
+        let level = self.levels.get_mut(at)?;
+        let full = level.members.iter().map(|member| member.backend).filter(|backend| !room(usize::from(*backend)));
+        let avoid = avoid::sorted(tried.iter().copied().chain(full));
+        if !level.has_untried(&avoid) {
+            return None;
+        }
+        let mut within = Pick { tried: &avoid, rng: &mut *pick.rng, ..*pick };
         level.policy.choose(&mut within).map(usize::from)
     }
 }

@@ -33,17 +33,21 @@ fn pool(name: &str) -> Pool {
         weight: 1,
         tier: 0,
         state: Wanted::Ready,
+        max_requests: None,
     };
     Pool {
         name: name.into(),
         policy: PolicyKind::RoundRobin,
         backends: vec![backend],
         health: None,
+        eject: None,
         host: None,
         send_proxy: None,
         forwarded: false,
         idle_connections: 1,
         idle_timeout: None,
+        queue: policy::plan::Queue::default(),
+        slow_start: None,
     }
 }
 

@@ -377,5 +377,12 @@ impl<'a> World<'a> {
 
 fn backend(index: usize) -> Backend {
     let name = format!("b{index}");
-    Backend { address: Address::Name(name.clone(), 80), name, weight: 1, tier: 0, state: Wanted::Ready }
+    Backend {
+        address: Address::Name(name.clone(), 80),
+        name,
+        weight: 1,
+        tier: 0,
+        max_requests: None,
+        state: Wanted::Ready,
+    }
 }

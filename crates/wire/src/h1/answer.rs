@@ -4,10 +4,10 @@
 //! end is in doubt would let one exchange's bytes become the next one's answer.
 
 use super::facts::{Coding, Facts};
-use super::fields::{line_end, mark_named_by_connection, read_fields};
+use super::fields::{after_line_end, mark_named_by_connection, read_fields};
 use super::{Limits, Malformed, Parsed, Stop, bad, is_surely_partial};
-use crate::grammar::text_end;
 use crate::head::{Answer, Framing, Method, Span, Version};
+use crate::scan::after_text;
 
 /// Parses an answer head at the front of `buf`; `method` is that of the request it answers. On [`Parsed::Partial`], call
 /// again with the same bytes and more. `limits.target_bytes` is not looked at.
@@ -52,7 +52,8 @@ fn read_head(buf: &[u8], limits: &Limits, method: Method, out: &mut Answer) -> R
 fn read_status_line(buf: &[u8], out: &mut Answer) -> Result<usize, Stop> {
     const PATTERN: &[u8; 12] = b"HTTP/1.9 999";
     let fits = |(byte, wanted): (&u8, &u8)| byte == wanted || *wanted == b'9' && byte.is_ascii_digit();
-    if !buf.iter().zip(PATTERN).all(fits) {
+    let known = if buf.starts_with(b"HTTP/1.1 ") { 9 } else { 0 };
+    if !buf.iter().zip(PATTERN).skip(known).all(fits) {
         return Err(bad("invalid status line"));
     }
     let Some(line) = buf.first_chunk::<12>() else { return Err(Stop::Partial) };
@@ -63,10 +64,10 @@ fn read_status_line(buf: &[u8], out: &mut Answer) -> Result<usize, Stop> {
     }
     // The SP after the code is required even when the reason phrase is empty, but some servers leave it out.
     let start = if buf.get(12) == Some(&b' ') { 13 } else { 12 };
-    let end = if start == 13 { text_end(buf, 13) } else { 12 };
-    let next = line_end(buf, end, "invalid status line")?;
-    out.reason = Span::new(start, end);
-    Ok(next)
+    let after = if start == 13 { after_text(&buf[13..]) } else { &buf[12..] };
+    let fields = after_line_end(after, "invalid status line")?;
+    out.reason = Span::new(start, buf.len() - after.len());
+    Ok(buf.len() - fields.len())
 }
 
 /// RFC 9112, section 6.3.

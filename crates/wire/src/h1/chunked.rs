@@ -3,10 +3,10 @@
 //! Owns the framing of a chunked body and what may stand in trailers. The bytes stay where they are: the decoder says
 //! which are framing and which are body. `engine` keeps the buffer.
 
-use super::fields::{Line, next_line};
+use super::fields::next_line;
 use super::{Malformed, Stop, encode};
-use crate::grammar::text_end;
 use crate::head::{Field, Name};
+use crate::scan::after_text;
 
 /// Bytes of chunk extensions beyond the bytes of body that came with them. Extensions are dropped, so that a body of
 /// them would be work for nothing.
@@ -175,7 +175,7 @@ impl Decoder {
             (State::DataLf, b'\n') => State::SizeStart,
             (State::Size { .. } | State::Blank, b' ' | b'\t') => return self.pass_extension(State::Blank, 1),
             (State::Size { .. } | State::Blank, b';') => return self.pass_extension(State::Extension, 1),
-            (State::Extension, _) => return self.pass_extension(State::Extension, text_end(rest, 0)),
+            (State::Extension, _) => return self.pass_extension(State::Extension, rest.len() - after_text(rest).len()),
             _ => return Err(self.misplaced()),
         };
         Ok(1)
@@ -211,11 +211,12 @@ impl Decoder {
         let section = &input[start..input.len().min(start + MAX_TRAILER_BYTES)];
         let mut at = checked;
         loop {
-            match next_line(section, at) {
-                Ok(Line::Field(_, next)) => at = next,
-                Ok(Line::End(end)) => {
+            match next_line(&section[at..]) {
+                Ok(Some(line)) => at = section.len() - line.rest.len(),
+                Ok(None) => {
                     self.state = State::Ended;
-                    return Ok(Step::End { used: start + end, trailers: (start, start + at) });
+                    let end = start + at;
+                    return Ok(Step::End { used: end + CHUNK_END.len(), trailers: (start, end) });
                 }
                 Err(Stop::Partial) if section.len() == MAX_TRAILER_BYTES => {
                     return Err(Malformed { why: "trailer section too large" });
@@ -246,15 +247,16 @@ pub fn trailer_fields(section: &[u8], out: &mut Vec<Field>) -> Result<(), Malfor
     out.clear();
     let mut at = 0;
     while at < section.len() {
-        match next_line(section, at) {
-            Ok(Line::Field(field, next)) => {
+        match next_line(&section[at..]) {
+            Ok(Some(line)) => {
+                let field = line.field(section, &section[at..]);
                 if may_come_late(&field, section) {
                     out.push(field);
                 }
-                at = next;
+                at = section.len() - line.rest.len();
             }
             Err(Stop::Refused(refusal)) => return Err(Malformed { why: refusal.why }),
-            Ok(Line::End(_)) | Err(Stop::Partial) => return Err(Malformed { why: "trailer section out of bounds" }),
+            Ok(None) | Err(Stop::Partial) => return Err(Malformed { why: "trailer section out of bounds" }),
         }
     }
     Ok(())

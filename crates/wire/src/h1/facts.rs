@@ -4,8 +4,8 @@
 //! [`super::request`] and [`super::answer`].
 
 use super::{Stop, bad};
-use crate::grammar::{decimal, is_token, list};
-use crate::head::{Field, Name, Span};
+use crate::grammar::{decimal, is_token, is_word, list};
+use crate::head::{Name, Span};
 
 /// `Connection` options that may name fields, in one head. Each is compared with each field.
 const MAX_NAMED_FIELDS: u32 = 32;
@@ -31,7 +31,7 @@ pub(super) enum Coding {
 impl Coding {
     /// What it is with one more coding applied.
     fn then(self, coding: &[u8]) -> Self {
-        match (self, coding.eq_ignore_ascii_case(b"chunked")) {
+        match (self, is_word(coding, b"chunked")) {
             (Self::Absent | Self::Empty, true) => Self::Chunked,
             (Self::Absent | Self::Empty | Self::Others, false) => Self::Others,
             (Self::Others, true) => Self::OthersThenChunked,
@@ -73,25 +73,25 @@ pub(super) struct Facts {
 }
 
 impl Facts {
-    /// Takes note of one field line.
-    #[inline]
-    pub(super) fn note(&mut self, buf: &[u8], field: &Field) -> Result<(), Stop> {
-        match field.known {
+    /// Takes note of one field line, whose value is at `span`.
+    #[inline(always)]
+    pub(super) fn note(&mut self, name: Name, span: Span, value: &[u8]) -> Result<(), Stop> {
+        match name {
             Name::Host => {
                 if self.hosts == 0 {
-                    self.host = field.value;
+                    self.host = span;
                 }
                 self.hosts += 1;
             }
-            Name::ContentLength => return self.note_length(field.value.of(buf)),
-            Name::TransferEncoding => self.note_codings(field.value.of(buf)),
-            Name::Connection => return self.note_options(field.value.of(buf)),
+            Name::ContentLength => return self.note_length(value),
+            Name::TransferEncoding => self.note_codings(value),
+            Name::Connection => return self.note_options(value),
             Name::Upgrade => {
                 self.upgrades += 1;
-                self.upgrade = if self.upgrades == 1 { field.value } else { Span::default() };
+                self.upgrade = if self.upgrades == 1 { span } else { Span::default() };
             }
-            Name::Expect => self.note_expectations(field.value.of(buf)),
-            Name::Te => self.takes_trailers |= list(field.value.of(buf)).any(|m| m.eq_ignore_ascii_case(b"trailers")),
+            Name::Expect => self.note_expectations(value),
+            Name::Te => self.note_te(value),
             _ => {}
         }
         Ok(())
@@ -99,6 +99,7 @@ impl Facts {
 
     /// RFC 9112, section 6.3: a repeated length is refused even when both are the same, since one that reads the first
     /// and one that reads the last would still agree only by luck.
+    #[inline(never)]
     fn note_length(&mut self, value: &[u8]) -> Result<(), Stop> {
         if self.length.is_some() {
             return Err(bad("more than one Content-Length"));
@@ -107,6 +108,7 @@ impl Facts {
         Ok(())
     }
 
+    #[inline(never)]
     fn note_codings(&mut self, value: &[u8]) {
         if self.coding == Coding::Absent {
             self.coding = Coding::Empty;
@@ -114,19 +116,35 @@ impl Facts {
         self.coding = list(value).fold(self.coding, Coding::then);
     }
 
+    /// Nearly always there is one option only.
+    #[inline(never)]
     fn note_options(&mut self, value: &[u8]) -> Result<(), Stop> {
+        if self.note_option(value) { Ok(()) } else { self.note_list_of_options(value) }
+    }
+
+    #[inline(never)]
+    fn note_list_of_options(&mut self, value: &[u8]) -> Result<(), Stop> {
         for option in list(value) {
-            if option.eq_ignore_ascii_case(b"close") {
-                self.close = true;
-            } else if option.eq_ignore_ascii_case(b"keep-alive") {
-                self.keep_alive = true;
-            } else if option.eq_ignore_ascii_case(b"upgrade") {
-                self.asks_upgrade = true;
-            } else {
+            if !self.note_option(option) {
                 self.note_named_field(option)?;
             }
         }
         Ok(())
+    }
+
+    /// Whether it is an option with a meaning of its own.
+    #[inline(always)]
+    fn note_option(&mut self, option: &[u8]) -> bool {
+        if is_word(option, b"close") {
+            self.close = true;
+        } else if is_word(option, b"keep-alive") {
+            self.keep_alive = true;
+        } else if is_word(option, b"upgrade") {
+            self.asks_upgrade = true;
+        } else {
+            return false;
+        }
+        true
     }
 
     #[cold]
@@ -143,9 +161,15 @@ impl Facts {
         Ok(())
     }
 
+    #[inline(never)]
+    fn note_te(&mut self, value: &[u8]) {
+        self.takes_trailers |= list(value).any(|member| is_word(member, b"trailers"));
+    }
+
+    #[inline(never)]
     fn note_expectations(&mut self, value: &[u8]) {
         for expectation in list(value) {
-            if expectation.eq_ignore_ascii_case(b"100-continue") {
+            if is_word(expectation, b"100-continue") {
                 self.expects_continue = true;
             } else {
                 self.expects_other = true;

@@ -5,87 +5,134 @@
 
 use super::facts::Facts;
 use super::{Refusal, Stop, bad};
-use crate::grammar::{list, text_end, token_end};
+use crate::grammar::{after_token, list, trimmed_end, trimmed_start};
 use crate::head::{Field, Name, Span};
+use crate::scan::{after_letters_and_hyphens, after_printable_ascii, after_text};
 
-/// What the next line is.
-pub(super) enum Line {
-    /// A field line; the next line starts at the offset.
-    Field(Field, usize),
-    /// The empty line that ends the section; what follows starts at the offset.
-    End(usize),
+/// Ends a line, and alone the section.
+const LINE_END: &[u8] = b"\r\n";
+
+/// A field line, cut into pieces.
+pub(super) struct Line<'a> {
+    name: &'a [u8],
+    value: &'a [u8],
+    /// The value and all that follows it.
+    from_value: &'a [u8],
+    /// What follows the line.
+    pub(super) rest: &'a [u8],
 }
 
-/// Reads all field lines from `at` on and returns where the head ends.
-#[inline]
-pub(super) fn read_fields(
-    buf: &[u8],
-    mut at: usize,
-    limit: usize,
-    fields: &mut Vec<Field>,
-    facts: &mut Facts,
-) -> Result<usize, Stop> {
-    loop {
-        match next_line(buf, at)? {
-            Line::End(end) => return Ok(end),
-            Line::Field(field, next) => {
-                if fields.len() == limit {
-                    return Err(Refusal { status: 431, why: "too many field lines" }.into());
-                }
-                if field.known != Name::Other {
-                    facts.note(buf, &field)?;
-                }
-                fields.push(field);
-                at = next;
-            }
+impl Line<'_> {
+    /// The field with its place in `buf`, whose last bytes are `bytes`, at the front of which is this line.
+    #[inline(always)]
+    pub(super) fn field(&self, buf: &[u8], bytes: &[u8]) -> Field {
+        let name = buf.len() - bytes.len();
+        let value = buf.len() - self.from_value.len();
+        let known = Name::of(self.name);
+        Field {
+            name: Span::new(name, name + self.name.len()),
+            value: Span::new(value, value + self.value.len()),
+            known,
+            hop_by_hop: known != Name::Other && known.is_hop_by_hop(),
         }
     }
 }
 
-/// Reads one line of a field section.
-#[inline]
-pub(super) fn next_line(buf: &[u8], start: usize) -> Result<Line, Stop> {
-    let colon = token_end(buf, start);
-    if colon == start || buf.get(colon) != Some(&b':') {
-        return line_without_name(buf, start, colon);
+/// Reads all field lines from `at` on and returns where the head ends. Not inlined, so that its loop has the registers.
+#[inline(never)]
+pub(super) fn read_fields(
+    buf: &[u8],
+    at: usize,
+    limit: usize,
+    fields: &mut Vec<Field>,
+    facts: &mut Facts,
+) -> Result<usize, Stop> {
+    let mut rest = &buf[at..];
+    while let Some(line) = next_line(rest)? {
+        if fields.len() == limit {
+            return Err(Refusal { status: 431, why: "too many field lines" }.into());
+        }
+        let field = line.field(buf, rest);
+        if field.known != Name::Other {
+            facts.note(field.known, field.value, line.value)?;
+        }
+        fields.push(field);
+        rest = line.rest;
     }
-    let mut value = colon + 1;
-    while matches!(buf.get(value), Some(b' ' | b'\t')) {
-        value += 1;
-    }
-    let stop = text_end(buf, value);
-    let next = line_end(buf, stop, "control character in a field value")?;
-    let mut end = stop;
-    while end > value && matches!(buf[end - 1], b' ' | b'\t') {
-        end -= 1;
-    }
-    let known = Name::of(&buf[start..colon]);
-    let (name, value) = (Span::new(start, colon), Span::new(value, end));
-    Ok(Line::Field(Field { name, value, known, hop_by_hop: known.is_hop_by_hop() }, next))
+    Ok(buf.len() - rest.len() + LINE_END.len())
 }
 
-/// Where the next line starts, given that text ended at `at`. `control` says what a control character there would be.
-#[inline]
-pub(super) fn line_end(buf: &[u8], at: usize, control: &'static str) -> Result<usize, Stop> {
-    match (buf.get(at), buf.get(at + 1)) {
-        (Some(b'\r'), Some(b'\n')) => Ok(at + 2),
-        (None, _) | (Some(b'\r'), None) => Err(Stop::Partial),
-        (Some(b'\r'), _) => Err(bad("bare CR")),
-        (Some(b'\n'), _) => Err(bad("bare LF as line end")),
-        _ => Err(bad(control)),
+/// Reads the line of a field section at the front of `bytes`; none if it is the empty line that ends the section.
+#[inline(always)]
+pub(super) fn next_line(bytes: &[u8]) -> Result<Option<Line<'_>>, Stop> {
+    if let Some(line) = plain_line(bytes) {
+        return Ok(Some(line));
+    }
+    if bytes.starts_with(LINE_END) { Ok(None) } else { other_line(bytes).map(Some) }
+}
+
+/// The line if it looks as nearly all do: a name of letters and hyphens, a colon and a space, printable ASCII, CRLF.
+#[inline(always)]
+fn plain_line(bytes: &[u8]) -> Option<Line<'_>> {
+    let colon = after_letters_and_hyphens(bytes);
+    let name = &bytes[..bytes.len() - colon.len()];
+    let from_value = colon.strip_prefix(b": ")?;
+    // From the line's start and not the value's: the processor need not know the one to look for the other.
+    let line_end = after_printable_ascii(bytes);
+    let rest = line_end.strip_prefix(LINE_END)?;
+    if name.is_empty() || from_value.len() <= line_end.len() {
+        return None;
+    }
+    let value = &from_value[..from_value.len() - line_end.len()];
+    if value.starts_with(b" ") || value.ends_with(b" ") {
+        return None;
+    }
+    Some(Line { name, value, from_value, rest })
+}
+
+/// A line of any look, but not the empty one.
+#[inline(never)]
+fn other_line(bytes: &[u8]) -> Result<Line<'_>, Stop> {
+    let after_name = after_token(bytes);
+    let name = &bytes[..bytes.len() - after_name.len()];
+    let [b':', after_colon @ ..] = after_name else { return Err(no_colon(name, after_name)) };
+    if name.is_empty() {
+        return Err(bad("empty field name"));
+    }
+    let from_value = trimmed_start(after_colon);
+    let after_value = after_text(from_value);
+    let rest = after_line_end(after_value, "control character in a field value")?;
+    let value = trimmed_end(&from_value[..from_value.len() - after_value.len()]);
+    Ok(Line { name, value, from_value, rest })
+}
+
+/// Why no colon follows the name, which may be empty.
+#[cold]
+fn no_colon(name: &[u8], after_name: &[u8]) -> Stop {
+    match after_name {
+        [] => Stop::Partial,
+        [b'\r' | b'\n', ..] if name.is_empty() => no_line_end(after_name, ""),
+        [b' ' | b'\t', ..] if name.is_empty() => bad("line folding or white space before a field name"),
+        [b' ' | b'\t', ..] => bad("white space before the colon of a field"),
+        [b'\r' | b'\n', ..] => bad("field line without a colon"),
+        _ => bad("invalid character in a field name"),
     }
 }
 
-/// The empty line, the end of the bytes so far, or a fault. The name, if there is one, ends at `at`.
-fn line_without_name(buf: &[u8], start: usize, at: usize) -> Result<Line, Stop> {
-    match buf.get(at) {
-        None => Err(Stop::Partial),
-        Some(b'\r' | b'\n') if at == start => line_end(buf, at, "").map(Line::End),
-        Some(b' ' | b'\t') if at == start => Err(bad("line folding or white space before a field name")),
-        Some(b':') => Err(bad("empty field name")),
-        Some(b' ' | b'\t') => Err(bad("white space before the colon of a field")),
-        Some(b'\r' | b'\n') => Err(bad("field line without a colon")),
-        Some(_) => Err(bad("invalid character in a field name")),
+/// What follows the line end that must be at the front of `bytes`. `control` says what a control character there would be.
+#[inline(always)]
+pub(super) fn after_line_end<'a>(bytes: &'a [u8], control: &'static str) -> Result<&'a [u8], Stop> {
+    bytes.strip_prefix(LINE_END).ok_or_else(|| no_line_end(bytes, control))
+}
+
+/// Why no line ends at the front of `bytes`.
+#[cold]
+fn no_line_end(bytes: &[u8], control: &'static str) -> Stop {
+    match bytes {
+        [] | [b'\r'] => Stop::Partial,
+        [b'\r', ..] => bad("bare CR"),
+        [b'\n', ..] => bad("bare LF as line end"),
+        _ => bad(control),
     }
 }
 

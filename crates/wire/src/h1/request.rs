@@ -4,10 +4,10 @@
 //! about where a message ends or whom it is for, nobody behind us gets to see it.
 
 use super::facts::{Coding, Facts};
-use super::fields::{line_end, mark_named_by_connection, read_fields};
+use super::fields::{after_line_end, mark_named_by_connection, read_fields};
 use super::target::{self, Target};
 use super::{Limits, Parsed, Refusal, Stop, bad, is_surely_partial};
-use crate::grammar::{list, token_end};
+use crate::grammar::{after_token, list};
 use crate::head::{Framing, Method, Request, Span, Version};
 use crate::host;
 
@@ -42,37 +42,38 @@ pub fn parse_request(buf: &[u8], limits: &Limits, out: &mut Request) -> Result<P
 
 fn read_head(buf: &[u8], limits: &Limits, out: &mut Request) -> Result<usize, Stop> {
     let start = skip_empty_lines(buf)?;
-    let target = read_request_line(buf, start, limits, out)?;
+    let (target, fields) = read_request_line(buf, start, limits, out)?;
     if is_surely_partial(&buf[start..]) {
         return Err(Stop::Partial);
     }
     let mut facts = Facts::default();
-    let end = read_fields(buf, target.next, limits.fields, &mut out.fields, &mut facts)?;
-    judge_authority(buf, &target, &facts, out)?;
+    let end = read_fields(buf, fields, limits.fields, &mut out.fields, &mut facts)?;
+    judge_authority(buf, &facts, out)?;
     judge_framing(&facts, out)?;
     judge_connection(buf, &facts, out)?;
-    target::fill_path(buf, &target, out)?;
+    target::normalise_path(buf, &target, out)?;
     Ok(end)
 }
 
 #[inline]
 fn skip_empty_lines(buf: &[u8]) -> Result<usize, Stop> {
-    let mut at = 0;
-    while let Some(b'\r' | b'\n') = buf.get(at) {
-        at = line_end(buf, at, "")?;
-        if at > 2 * MAX_EMPTY_LINES {
+    let mut rest = buf;
+    while let [b'\r' | b'\n', ..] = rest {
+        rest = after_line_end(rest, "")?;
+        if buf.len() - rest.len() > 2 * MAX_EMPTY_LINES {
             return Err(bad("too many empty lines before the request line"));
         }
     }
-    Ok(at)
+    Ok(buf.len() - rest.len())
 }
 
+/// Returns the target and where the field lines start.
 #[inline]
-fn read_request_line(buf: &[u8], start: usize, limits: &Limits, out: &mut Request) -> Result<Target, Stop> {
+fn read_request_line(buf: &[u8], start: usize, limits: &Limits, out: &mut Request) -> Result<(Target, usize), Stop> {
     let method_end = read_method(buf, start, out)?;
-    let mut target = target::scan(buf, method_end + 1, limits.target_bytes, out.method)?;
-    target.next = read_version(buf, target.end + 1, out)?;
-    Ok(target)
+    let target = target::scan(buf, method_end + 1, limits.target_bytes, out)?;
+    let fields = read_version(buf, target.end + 1, out)?;
+    Ok((target, fields))
 }
 
 /// Reads the method and returns where its SP is. GET, the default, is worth a look before all others.
@@ -82,7 +83,12 @@ fn read_method(buf: &[u8], start: usize, out: &mut Request) -> Result<usize, Sto
         out.method_span = Span::new(start, start + 3);
         return Ok(start + 3);
     }
-    let end = token_end(buf, start);
+    read_other_method(buf, start, out)
+}
+
+#[inline(never)]
+fn read_other_method(buf: &[u8], start: usize, out: &mut Request) -> Result<usize, Stop> {
+    let end = buf.len() - after_token(&buf[start..]).len();
     let method = &buf[start..end];
     if method.len() > MAX_METHOD_BYTES {
         return Err(Refusal { status: 501, why: "method too long" }.into());
@@ -141,6 +147,7 @@ fn read_version(buf: &[u8], at: usize, out: &mut Request) -> Result<usize, Stop>
     read_rare_version(buf, at, out)
 }
 
+#[inline(never)]
 fn read_rare_version(buf: &[u8], at: usize, out: &mut Request) -> Result<usize, Stop> {
     const NAME: &[u8] = b"HTTP/";
     let rest = &buf[at..];
@@ -152,25 +159,28 @@ fn read_rare_version(buf: &[u8], at: usize, out: &mut Request) -> Result<usize, 
             return Err(bad("invalid version in the request line"));
         }
     }
-    let next = line_end(buf, at + 8, "invalid version in the request line");
+    let after = rest.get(8..).unwrap_or_default();
+    let fields = after_line_end(after, "invalid version in the request line");
     if rest.len() >= 8 && rest[5] != b'1' {
-        next?;
+        fields?;
         return Err(Refusal { status: 505, why: "only HTTP/1.0 and HTTP/1.1 are spoken here" }.into());
     }
     out.version = if rest.get(7) == Some(&b'0') { Version::Http10 } else { Version::Http11 };
-    next
+    fields.map(|fields| buf.len() - fields.len())
 }
 
 /// RFC 9112, section 3.2: exactly one valid `Host`; an absolute-form target overrides it.
 #[inline]
-fn judge_authority(buf: &[u8], target: &Target, facts: &Facts, out: &mut Request) -> Result<(), Stop> {
+fn judge_authority(buf: &[u8], facts: &Facts, out: &mut Request) -> Result<(), Stop> {
     match (facts.hosts, out.version) {
         (0, Version::Http11) => return Err(bad("no Host")),
         (0, Version::Http10) => {}
         (1, _) => host::check(facts.host.of(buf)).map_err(bad)?,
         _ => return Err(bad("more than one Host")),
     }
-    out.authority = if target.authority.is_empty() { facts.host } else { target.authority };
+    if out.authority.is_empty() {
+        out.authority = facts.host;
+    }
     Ok(())
 }
 
@@ -210,8 +220,13 @@ fn judge_connection(buf: &[u8], facts: &Facts, out: &mut Request) -> Result<(), 
     let has_body = !matches!(out.framing, Framing::None | Framing::Length(0));
     out.expects_continue = facts.expects_continue && has_body;
     out.takes_trailers = facts.takes_trailers;
-    if facts.asks_upgrade && !list(facts.upgrade.of(buf)).any(|protocol| protocol.eq_ignore_ascii_case(b"h2c")) {
+    if facts.asks_upgrade && !list(facts.upgrade.of(buf)).any(is_h2c) {
         out.upgrade = facts.upgrade;
     }
     Ok(())
+}
+
+/// Whether an upgrade to HTTP/2 is asked for, of whatever version (RFC 9110, section 7.8): past it we could not see requests.
+fn is_h2c(protocol: &[u8]) -> bool {
+    protocol.split(|&byte| byte == b'/').next().is_some_and(|name| name.eq_ignore_ascii_case(b"h2c"))
 }

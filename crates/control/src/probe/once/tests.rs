@@ -4,6 +4,9 @@ use std::os::unix::net::UnixListener;
 use std::sync::mpsc;
 use std::thread;
 
+use policy::ask::Wish;
+use policy::plan::{Expected, Pattern, Talk};
+
 use super::*;
 
 /// Longer than any test should take: only the tests of timeouts wait for theirs.
@@ -11,11 +14,11 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const SHORT: Duration = Duration::from_millis(50);
 
 fn check(kind: ProbeKind) -> Check {
-    Check { kind, timeout: PATIENCE, host: "app.example".to_owned(), send_proxy: None }
+    Check { kind, port: None, timeout: PATIENCE, host: "app.example".to_owned(), send_proxy: None }
 }
 
 fn get(path: &str) -> ProbeKind {
-    ProbeKind::Http { path: path.to_owned() }
+    ProbeKind::Http(Box::new(Question::get(path)))
 }
 
 /// A server for one connection: reads a head, sends `answer`, closes. What it read is received.
@@ -114,6 +117,210 @@ async fn request_says_who_asks() {
     for field in ["host: app.example\r\n", "user-agent: evenkeel-probe\r\n", "connection: close\r\n"] {
         assert!(head.contains(field), "{field} in {head}");
     }
+}
+
+fn unexpected(outcome: &Outcome) -> &str {
+    match outcome {
+        Outcome::Failed(ProbeFailure::Unexpected(what)) => what,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn text(text: &str) -> Option<Expected> {
+    Some(Expected::Text(text.into()))
+}
+
+fn pattern(source: &str) -> Option<Expected> {
+    let regex = regex::bytes::Regex::new(source).unwrap();
+    Some(Expected::Pattern(Pattern { source: source.to_owned(), regex }))
+}
+
+fn wanting(body: Option<Expected>) -> ProbeKind {
+    ProbeKind::Http(Box::new(Question { body, ..Question::get("/") }))
+}
+
+#[tokio::test]
+async fn question_of_the_file_is_asked_as_written() {
+    let (endpoint, seen) = server("HTTP/1.1 201 Created\r\ncontent-length: 0\r\n\r\n");
+    let headers = vec![("x-probe".to_owned(), "deep".to_owned()), ("user-agent".to_owned(), "mine".to_owned())];
+    let question =
+        Question { method: "PURGE".to_owned(), headers, status: vec![(201, 201)], ..Question::get("/a?b=c") };
+    assert_eq!(probe(&check(ProbeKind::Http(Box::new(question))), &endpoint).await, Outcome::Passed);
+    let head = String::from_utf8(seen.recv().unwrap()).unwrap().to_lowercase();
+    assert!(head.starts_with("purge /a?b=c http/1.1\r\n"), "{head}");
+    assert!(head.contains("x-probe: deep\r\n") && head.contains("user-agent: mine\r\n"), "{head}");
+    assert!(!head.contains("evenkeel-probe"), "{head}");
+}
+
+#[tokio::test]
+async fn only_the_statuses_of_the_file_pass() {
+    let question = || Question { status: vec![(204, 204), (301, 302)], ..Question::get("/") };
+    for (code, expected) in [(204, Outcome::Passed), (302, Outcome::Passed), (200, status(200)), (303, status(303))] {
+        let answer = format!("HTTP/1.1 {code} Sample\r\n\r\n");
+        assert_eq!(outcome(ProbeKind::Http(Box::new(question())), &answer).await, expected, "{code}");
+    }
+}
+
+#[tokio::test]
+async fn body_must_have_what_is_expected() {
+    let answer = "HTTP/1.1 200 OK\r\ncontent-length: 11\r\n\r\ndb: broken\n";
+    assert_eq!(outcome(wanting(text("db: ")), answer).await, Outcome::Passed);
+    assert_eq!(outcome(wanting(pattern("b: (broken|x)\n$")), answer).await, Outcome::Passed);
+    let wrong = outcome(wanting(text("db: ok")), answer).await;
+    assert_eq!(unexpected(&wrong), "the body lacks `db: ok`: it is `db: broken\\n`");
+    let wrong = outcome(wanting(pattern("^ok")), answer).await;
+    assert!(unexpected(&wrong).contains("a match of `^ok`"), "{wrong:?}");
+    // A bad status is told as such, whatever the body says.
+    let refused = "HTTP/1.1 503 No\r\ncontent-length: 6\r\n\r\ndb: ok";
+    assert_eq!(outcome(wanting(text("db: ok")), refused).await, status(503));
+}
+
+#[tokio::test]
+async fn body_counts_as_far_as_it_came() {
+    let cut = "HTTP/1.1 200 OK\r\ncontent-length: 50\r\n\r\nhalf";
+    assert_eq!(outcome(wanting(text("half")), cut).await, Outcome::Passed);
+    assert_malformed(&outcome(wanting(text("other")), cut).await);
+    let chunked = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n3\r\ndef\r\n0\r\n\r\n";
+    assert_eq!(outcome(wanting(text("cd")), chunked).await, Outcome::Passed);
+}
+
+#[tokio::test]
+async fn no_more_of_a_body_is_read_than_64_kib() {
+    let (before, after) = ("x".repeat((64 << 10) - 2), "x".repeat(64 << 10));
+    let answer = |body: &str| format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+    assert_eq!(outcome(wanting(text("ok")), &answer(&format!("{before}ok"))).await, Outcome::Passed);
+    let late = outcome(wanting(text("ok")), &answer(&format!("{after}ok"))).await;
+    assert!(unexpected(&late).starts_with("the body lacks `ok`: it begins `xxx"), "{late:?}");
+}
+
+fn asks(outcome: Outcome) -> (Wish, String) {
+    match outcome {
+        Outcome::Asks(ask) => (ask.wish, ask.words),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn passing_answer_may_ask_for_less() {
+    let with = |fields: &str| format!("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n{fields}\r\n");
+    for kind in [ProbeKind::Alive, get("/")] {
+        let (wish, words) = asks(outcome(kind.clone(), &with("X-Evenkeel-Weight: 50\r\n")).await);
+        assert_eq!((wish, words.as_str()), (Wish::Part(500), "x-evenkeel-weight: 50"));
+        let (wish, _) =
+            asks(outcome(kind.clone(), &with("x-evenkeel-state: drain\r\nx-evenkeel-weight: 50\r\n")).await);
+        assert_eq!(wish, Wish::Drain);
+        assert_eq!(outcome(kind, &with("x-evenkeel-weight: much\r\n")).await, Outcome::Passed);
+    }
+    let failing = "HTTP/1.1 500 No\r\ncontent-length: 0\r\nx-evenkeel-weight: 50\r\n\r\n";
+    assert_eq!(outcome(get("/"), failing).await, status(500));
+}
+
+#[tokio::test]
+async fn statuses_of_the_file_ask_for_less_and_pass() {
+    let question = Question { degraded: vec![(429, 429)], drain: vec![(503, 503)], ..Question::get("/") };
+    let kind = || ProbeKind::Http(Box::new(question.clone()));
+    let answer = |status: &str| format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\n\r\n");
+    let asked = asks(outcome(kind(), &answer("429 Busy")).await);
+    assert_eq!(asked, (Wish::Part(500), "status 429".to_owned()));
+    assert_eq!(asks(outcome(kind(), &answer("503 Leaving")).await).0, Wish::Drain);
+    assert_eq!(outcome(kind(), &answer("500 No")).await, status(500));
+}
+
+/// A server for one connection that does as it is told; what it read last is received.
+fn scripted(
+    script: impl FnOnce(&mut std::net::TcpStream) -> Vec<u8> + Send + 'static,
+) -> (Endpoint, mpsc::Receiver<Vec<u8>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let endpoint = Endpoint::Tcp(listener.local_addr().unwrap());
+    let (sender, seen) = mpsc::channel();
+    thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let read = script(&mut stream);
+        sender.send(read).ok();
+        stream.shutdown(Shutdown::Write).ok();
+        stream.read_to_end(&mut Vec::new()).ok();
+    });
+    (endpoint, seen)
+}
+
+fn says(reply: &'static [u8]) -> (Endpoint, mpsc::Receiver<Vec<u8>>) {
+    scripted(move |stream| {
+        stream.write_all(reply).ok();
+        Vec::new()
+    })
+}
+
+fn talk(send: &[u8], expect: Option<Expected>) -> Check {
+    check(ProbeKind::Talk(Talk { send: send.to_vec(), expect }))
+}
+
+#[tokio::test]
+async fn dialogue_over_tcp_is_held_in_pieces() {
+    let (endpoint, seen) = scripted(|stream| {
+        let mut said = [0; 6];
+        stream.read_exact(&mut said).unwrap();
+        for byte in b"+PONG\r\n" {
+            stream.write_all(&[*byte]).unwrap();
+            stream.flush().unwrap();
+        }
+        said.to_vec()
+    });
+    assert_eq!(probe(&talk(b"PING\r\n", text("+PONG")), &endpoint).await, Outcome::Passed);
+    assert_eq!(seen.recv().unwrap(), b"PING\r\n");
+}
+
+#[tokio::test]
+async fn wrong_and_missing_replies_are_told() {
+    let (endpoint, _seen) = says(b"-LOADING \xff\r\n");
+    let wrong = probe(&talk(b"", text("+PONG")), &endpoint).await;
+    assert_eq!(unexpected(&wrong), "the reply lacks `+PONG`: it is `-LOADING \\xff\\r\\n`");
+    let (endpoint, _seen) = says(b"");
+    let wrong = probe(&talk(b"", pattern("^220 ")), &endpoint).await;
+    assert_eq!(unexpected(&wrong), "the reply lacks a match of `^220 `: nothing came");
+    let (endpoint, _seen) = says(b"220 mail.example ready\r\n");
+    assert_eq!(probe(&talk(b"", pattern("^220 ")), &endpoint).await, Outcome::Passed);
+}
+
+#[tokio::test]
+async fn half_a_reply_is_waited_for_and_no_longer_than_the_timeout() {
+    let (release, released) = mpsc::channel::<()>();
+    let (endpoint, _seen) = scripted(move |stream| {
+        stream.write_all(b"+PO").unwrap();
+        released.recv().ok();
+        Vec::new()
+    });
+    let hasty = Check { timeout: SHORT, ..talk(b"", text("+PONG")) };
+    assert_eq!(probe(&hasty, &endpoint).await, Outcome::Failed(ProbeFailure::Timeout));
+    drop(release);
+    // The same for a body that stops in the middle.
+    let (release, released) = mpsc::channel::<()>();
+    let (endpoint, _seen) = scripted(move |stream| {
+        read_head(stream);
+        stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nhal").unwrap();
+        released.recv().ok();
+        Vec::new()
+    });
+    let hasty = Check { timeout: SHORT, ..check(wanting(text("half"))) };
+    assert_eq!(probe(&hasty, &endpoint).await, Outcome::Failed(ProbeFailure::Timeout));
+    drop(release);
+}
+
+#[tokio::test]
+async fn endless_reply_ends_the_probe() {
+    let (endpoint, _seen) = scripted(|stream| {
+        while stream.write_all(&[b'x'; 4096]).is_ok() {}
+        Vec::new()
+    });
+    let endless = probe(&talk(b"", text("+PONG")), &endpoint).await;
+    assert!(unexpected(&endless).starts_with("the reply lacks `+PONG`: it begins `xxx"), "{endless:?}");
+}
+
+#[tokio::test]
+async fn own_port_of_the_check_is_asked() {
+    let (Endpoint::Tcp(open), _seen) = says(b"") else { panic!() };
+    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let elsewhere = Check { port: Some(open.port()), ..check(ProbeKind::Tcp) };
+    assert_eq!(probe(&elsewhere, &Endpoint::Tcp(closed)).await, Outcome::Passed);
 }
 
 #[tokio::test]

@@ -8,10 +8,11 @@ const SEAT: Seat = Seat { pool: PoolId(0), backend: 0 };
 fn desk(plan: Plan) -> Arc<Desk> {
     let plan = Arc::new(plan);
     let shared = engine::Shared::new(&plan, 1);
+    let passive = Passive::new(&plan, crate::clock::Clock::start());
     let backends = Arc::new(Backends::new(plan, Arc::clone(&shared)));
     backends.expect_first_looks(1);
     let untried_told_ms = AtomicU64::new(0);
-    Arc::new(Desk { backends, engine: Arc::default(), shared, turns: Semaphore::new(1), untried_told_ms })
+    Arc::new(Desk { backends, engine: Arc::default(), shared, turns: Semaphore::new(1), untried_told_ms, passive })
 }
 
 /// One backend with a name, and the post that watches it.
@@ -33,6 +34,7 @@ fn scene(kind: Option<ProbeKind>) -> Scene {
     let (answers, receiver) = watch::channel(Resolution::Pending);
     let check = health.as_ref().map(|health| Check {
         kind: health.kind.clone(),
+        port: None,
         timeout: health.timeout,
         host: "app.internal".to_owned(),
         send_proxy: None,
@@ -40,7 +42,8 @@ fn scene(kind: Option<ProbeKind>) -> Scene {
     let post = Post {
         place: Place::Named(Named { answers: receiver, chosen: None }),
         check,
-        watched: vec![Watched { seat: SEAT, health: Health::new(health.as_ref(), Wanted::Ready) }],
+        watched: vec![Watched { seat: SEAT, health: Health::new(health.as_ref(), Wanted::Ready, 0) }],
+        agent: None,
         bell: Arc::default(),
         rng: Rng::new(1),
     };
@@ -164,7 +167,8 @@ fn own_exhaustion_changes_nothing() {
     let mut post = Post {
         place: Place::Fixed(Endpoint::Tcp(closed_port())),
         check: None,
-        watched: vec![Watched { seat: SEAT, health: Health::new(None, Wanted::Ready) }],
+        watched: vec![Watched { seat: SEAT, health: Health::new(None, Wanted::Ready, 0) }],
+        agent: None,
         bell: Arc::default(),
         rng: Rng::new(1),
     };
@@ -177,8 +181,15 @@ fn posts_spread_over_an_interval_after_the_first_round() {
     let check = check(ProbeKind::Alive);
     let mut post = Post {
         place: Place::Fixed(Endpoint::Tcp(closed_port())),
-        check: Some(Check { kind: ProbeKind::Alive, timeout: check.timeout, host: String::new(), send_proxy: None }),
-        watched: vec![Watched { seat: SEAT, health: Health::new(Some(&check), Wanted::Ready) }],
+        check: Some(Check {
+            kind: ProbeKind::Alive,
+            port: None,
+            timeout: check.timeout,
+            host: String::new(),
+            send_proxy: None,
+        }),
+        watched: vec![Watched { seat: SEAT, health: Health::new(Some(&check), Wanted::Ready, 0) }],
+        agent: None,
         bell: Arc::default(),
         rng: Rng::new(1),
     };

@@ -166,14 +166,14 @@ fn an_upload_that_goes_on_keeps_the_wait_for_its_answer_alive() {
     run(async {
         let backend = Backend::new().await;
         let mut plan = plan(&[&backend]);
-        target(&mut plan).timeouts.idle = Some(SHORT);
+        target(&mut plan).timeouts.idle = Some(SHORT * 3);
         let mut front = Front::new(plan).await;
         let mut client = front.asked("PUT / HTTP/1.1\r\nHost: a.test\r\nContent-Length: 8\r\n\r\n").await;
         let mut patient = backend.accept().await;
         patient.head().await;
         patient.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n").await;
         client.head().await;
-        let mut ticks = tokio::time::interval(SHORT / 3);
+        let mut ticks = tokio::time::interval(SHORT / 2);
         for _ in 0..8 {
             ticks.tick().await;
             client.send("x").await;

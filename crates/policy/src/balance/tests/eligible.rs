@@ -13,7 +13,13 @@ struct Made {
 }
 
 fn standing() -> impl Strategy<Value = Standing> {
-    prop_oneof![Just(Standing::Ready), Just(Standing::Unknown), Just(Standing::Out), Just(Standing::Excluded)]
+    prop_oneof![
+        Just(Standing::Ready),
+        Just(Standing::Unknown),
+        Just(Standing::Ejected),
+        Just(Standing::Out),
+        Just(Standing::Excluded)
+    ]
 }
 
 fn made() -> impl Strategy<Value = Made> {
@@ -37,7 +43,9 @@ fn allowed(pool: &[Made], tried: &[u16]) -> Vec<usize> {
             choices.extend((0..3).map(|tier| among((standing, Some(tier)), also_tried)));
         }
     }
-    choices.extend([false, true].map(|also_tried| among((Standing::Out, None), also_tried)));
+    for also_tried in [false, true] {
+        choices.extend([Standing::Ejected, Standing::Out].map(|standing| among((standing, None), also_tried)));
+    }
     choices.into_iter().find(|choice| !choice.is_empty()).unwrap_or_default()
 }
 

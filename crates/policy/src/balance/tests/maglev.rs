@@ -88,7 +88,7 @@ fn shares(weights: &[u32]) -> Vec<u32> {
 
 fn member(backend: &Backend, index: u16) -> super::super::tiers::Member {
     let key = crate::rng::hash(backend.name.as_bytes());
-    super::super::tiers::Member { backend: index, weight: backend.weight, key }
+    super::super::tiers::Member { backend: index, weight: backend.weight, permille: 1000, key }
 }
 
 #[test]

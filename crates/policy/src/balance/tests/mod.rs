@@ -9,7 +9,9 @@ mod peak_ewma;
 mod power_of_two;
 mod random;
 mod rendezvous;
+mod room;
 mod round_robin;
+mod weights;
 
 use std::cell::RefCell;
 use std::net::{IpAddr, Ipv4Addr};
@@ -145,7 +147,7 @@ fn client(number: u32) -> IpAddr {
 
 fn backend(name: &str, weight: u32, tier: u8) -> Backend {
     let address = Address::Name(name.to_owned(), 80);
-    Backend { name: name.to_owned(), address, weight, tier, state: Wanted::Ready }
+    Backend { name: name.to_owned(), address, weight, tier, state: Wanted::Ready, max_requests: None }
 }
 
 fn weighted(weights: &[u32]) -> Vec<Backend> {

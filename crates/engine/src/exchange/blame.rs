@@ -1,0 +1,81 @@
+//! Whose fault an attempt's failure was, for passive health.
+
+use policy::outlier::{Fault, Trial as Told};
+use policy::retry::Failure;
+
+use super::proxied::Proxied;
+use crate::cause::Cause;
+use crate::report::Report;
+use crate::seam::Downstream;
+use crate::shared::BackendShared;
+
+impl<D: Downstream> Proxied<'_, D> {
+    fn tried(&self) -> (usize, &BackendShared) {
+        let backend = self.facts.backend.unwrap_or(0);
+        (backend, &self.worker.shared.pools[self.target.pool.0 as usize].backends[backend])
+    }
+
+    /// A head came: good, or with a status that counts as a failure.
+    pub(super) fn judge_head(&mut self) {
+        let Some(terms) = &self.worker.plan.pool(self.target.pool).eject else { return };
+        if terms.statuses.contains(&self.answer.status) {
+            return self.blame(Fault::Status(self.answer.status));
+        }
+        self.tried().1.passive.answered();
+        if let (Some(trial), Some(first), Some(attempted)) =
+            (&self.trial, self.facts.times.first_byte, self.facts.times.attempted)
+        {
+            let waited = first.saturating_duration_since(attempted).as_micros();
+            trial.tell(Told::Head { first_byte_us: u64::try_from(waited).unwrap_or(u64::MAX) });
+        }
+    }
+
+    /// The answer ended so.
+    pub(super) fn judge_end(&mut self, outcome: Result<(), Cause>) {
+        match outcome {
+            Ok(()) => {
+                self.tried().1.passive.completed();
+                if let Some(trial) = self.trial.take() {
+                    trial.end(Told::Whole);
+                }
+            }
+            Err(Cause::Truncated | Cause::IdleTimeout) => self.blame(Fault::Truncated),
+            Err(_) => {}
+        }
+    }
+
+    /// An attempt failed before its answer.
+    pub(super) fn judge_failure(&mut self, failure: Failure, cause: Cause, reused: bool) {
+        let fault = match failure {
+            Failure::Connect => match cause {
+                // What we lack, and names, are no faults of a backend.
+                Cause::LocalExhausted | Cause::Unresolved => return,
+                _ => Fault::Connect,
+            },
+            // A connection that had gone stale in our pool.
+            Failure::NothingWritten | Failure::Reset if reused => return,
+            Failure::NothingWritten | Failure::Reset => Fault::Reset,
+            Failure::FirstByteTimeout => Fault::FirstByte,
+            Failure::Malformed => Fault::Malformed,
+            Failure::Status(status) => Fault::Status(status),
+            Failure::BackendDown => return,
+        };
+        self.blame(fault);
+    }
+
+    fn blame(&mut self, fault: Fault) {
+        let pool = self.target.pool;
+        let Some(terms) = &self.worker.plan.pool(pool).eject else { return };
+        self.counters().faults.add(1);
+        let (backend, shared) = self.tried();
+        let failures = shared.passive.failed(fault);
+        if fault == Fault::Connect {
+            self.worker.pool(pool).skip(backend);
+        }
+        if let Some(trial) = self.trial.take() {
+            trial.end(Told::Failed(fault));
+        } else if failures.is_multiple_of(terms.failures) {
+            self.worker.report(Report::Failing { pool, backend });
+        }
+    }
+}

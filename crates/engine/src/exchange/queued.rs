@@ -1,0 +1,40 @@
+//! Waiting in a pool's queue for a backend that has room.
+
+use std::future::poll_fn;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use super::proxied::Proxied;
+use crate::backends::Attempt;
+use crate::cause::Cause;
+use crate::queue::Ticket;
+use crate::seam::Downstream;
+
+impl<D: Downstream> Proxied<'_, D> {
+    /// Waits for a place at a backend: until one is free, the client gone or the time out.
+    pub(super) async fn queued(&mut self) -> Result<Attempt, Cause> {
+        let (pool, began) = (self.target.pool, Instant::now());
+        let urgency = self.facts.route.map(|id| self.worker.plan.route(id).urgency).unwrap_or_default();
+        let avoided = self.worker.pool(pool).avoided(self.facts.tried);
+        let joined = Ticket::join(&self.worker.shared, pool.0 as usize, urgency, avoided);
+        let mut ticket = joined.map_err(|_| Cause::QueueFull)?;
+        self.down.timer().set_earlier(began, self.worker.plan.pool(pool).queue.timeout, self.until);
+        let outcome = poll_fn(|cx| self.poll_queued(cx, &mut ticket)).await;
+        self.down.timer().clear();
+        *self.facts.times.queued.get_or_insert_default() += began.elapsed();
+        if outcome == Err(Cause::QueueTimeout) {
+            ticket.time_out();
+        }
+        outcome.map(|backend| Attempt::at(self.worker, pool, backend))
+    }
+
+    fn poll_queued(&mut self, cx: &mut Context<'_>, ticket: &mut Ticket) -> Poll<Result<usize, Cause>> {
+        if let Poll::Ready(place) = ticket.poll(cx) {
+            return Poll::Ready(place.ok_or(Cause::NoBackend));
+        }
+        if self.down.timer().poll_late(cx).is_ready() {
+            return Poll::Ready(Err(if self.is_over() { Cause::TotalTimeout } else { Cause::QueueTimeout }));
+        }
+        self.down.poll_gone(cx).map(|()| Err(Cause::ClientGone))
+    }
+}
