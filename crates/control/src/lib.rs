@@ -5,11 +5,12 @@
 //! (`admin` does). Runs on one thread of its own beside the workers; the binary drives it in this order:
 //!
 //! 1. load the configuration: a `policy::plan::Plan`;
-//! 2. `engine::listen::bind_all(&plan, workers)`: a taken port is an error before anything runs;
-//! 3. `admin::bind(&plan.admin)`: the same for the admin addresses;
-//! 4. [`Control::start`]: workers accept, the first round of probes begins;
-//! 5. `admin::serve(bound, control.handle(), …)`;
-//! 6. [`Control::run_until_stopped`], in any tokio runtime with I/O and time: returns when the process may exit.
+//! 2. [`Signals::listen`]: from here on a signal stops it in order;
+//! 3. `engine::listen::bind_all(&plan, workers)`: a taken port is an error before anything runs;
+//! 4. `admin::bind(&plan.admin)`: the same for the admin addresses;
+//! 5. [`Control::start`]: workers accept, the first round of probes begins;
+//! 6. `admin::serve(bound, control.handle(), …)`;
+//! 7. [`Control::run_until_stopped`], in any tokio runtime with I/O and time: returns when the process may exit.
 
 mod access_log;
 mod backends;
@@ -30,6 +31,6 @@ mod status;
 pub use backends::{Event, State};
 pub use descriptors::{Descriptors, descriptors_wanted};
 pub use engine::QueueFigures;
-pub use lifecycle::{End, GRACE};
+pub use lifecycle::{End, GRACE, Signals};
 pub use start::Control;
 pub use status::{BackendStatus, Handle, ListenerStatus, PoolStatus, ProcessState, ProcessStatus, Status};

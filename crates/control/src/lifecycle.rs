@@ -33,8 +33,9 @@ enum Wish {
     NotYet(&'static str),
 }
 
-/// The signals that the process takes.
-struct Signals {
+/// The signals that the process takes. One that comes before [`Signals::listen`] ends the process, as the system has it.
+#[derive(Debug)]
+pub struct Signals {
     terminate: Signal,
     interrupt: Signal,
     hangup: Signal,
@@ -43,7 +44,12 @@ struct Signals {
 }
 
 impl Signals {
-    fn listen() -> io::Result<Self> {
+    /// Takes signals from now on; what comes is kept until [`Control::run_until_stopped`]. Within a tokio runtime with I/O,
+    /// and before anything is started that somebody could find running.
+    ///
+    /// # Errors
+    /// Signals cannot be listened to.
+    pub fn listen() -> io::Result<Self> {
         Ok(Self {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
@@ -76,21 +82,16 @@ impl Signals {
 impl Control {
     /// Waits for SIGTERM or SIGINT, then lets running exchanges finish for at most `grace`; a second one stops at
     /// once. SIGHUP, SIGUSR1 and SIGUSR2 are harmless.
-    ///
-    /// # Errors
-    /// Signals cannot be listened to.
-    pub async fn run_until_stopped(self, grace: Duration) -> io::Result<End> {
-        let mut signals = Signals::listen()?;
+    pub async fn run_until_stopped(self, mut signals: Signals, grace: Duration) -> End {
         let name = signals.stop().await;
         tracing::info!("{name}: finishing, at most {} s for running exchanges; again to stop at once", grace.as_secs());
-        let end = tokio::select! {
+        tokio::select! {
             end = self.finish(grace) => end,
             name = signals.stop() => {
                 tracing::warn!("{name} again: stopping at once");
                 End::Cut
             }
-        };
-        Ok(end)
+        }
     }
 
     /// Takes no new connections, lets running exchanges finish for at most `grace`, and waits for the end.
@@ -152,31 +153,32 @@ mod tests {
     }
 
     /// Polls `waiting` until it listens, then raises the signal and waits for it to be seen.
-    async fn signal_during(waiting: impl Future<Output = io::Result<End>>, signals: &[Kill]) -> End {
+    async fn signal_during(waiting: impl Future<Output = End>, signals: &[Kill]) -> End {
         let mut waiting = pin!(waiting);
         for &signal in signals {
             let mut witness = Signals::listen().unwrap();
             tokio::select! {
                 biased;
-                end = &mut waiting => return end.unwrap(),
+                end = &mut waiting => return end,
                 _ = async { raise(signal); witness.next().await } => {}
             }
         }
-        waiting.await.unwrap()
+        waiting.await
     }
 
     /// One test, since signals reach all tests of the process.
     #[tokio::test]
     async fn signals_stop_or_are_harmless() {
         let harmless = [Kill::HUP, Kill::USR1, Kill::USR2];
-        let control = start();
-        let end = signal_during(control.run_until_stopped(GRACE), &[&harmless[..], &[Kill::TERM]].concat()).await;
+        let (signals, control) = (Signals::listen().unwrap(), start());
+        let end =
+            signal_during(control.run_until_stopped(signals, GRACE), &[&harmless[..], &[Kill::TERM]].concat()).await;
         assert_eq!(end, End::Finished);
 
-        let control = start();
+        let (signals, control) = (Signals::listen().unwrap(), start());
         // While somebody can still report, the control thread does not end: the first signal waits.
         let reports = control.reports.clone();
-        let end = signal_during(control.run_until_stopped(GRACE), &[Kill::INT, Kill::HUP, Kill::TERM]).await;
+        let end = signal_during(control.run_until_stopped(signals, GRACE), &[Kill::INT, Kill::HUP, Kill::TERM]).await;
         assert_eq!(end, End::Cut);
         drop(reports);
     }

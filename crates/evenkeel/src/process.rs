@@ -5,7 +5,7 @@ use std::num::NonZero;
 use std::path::Path;
 use std::sync::Arc;
 
-use control::{Control, End, GRACE, Handle};
+use control::{Control, End, GRACE, Handle, Signals};
 use policy::plan::Plan;
 use tokio::runtime::{Builder, Runtime};
 
@@ -16,6 +16,9 @@ pub(crate) const DEFAULT_SOCKET: &str = "/run/evenkeel/admin.sock";
 
 /// A running balancer.
 pub(crate) struct Process {
+    /// Where signals are waited for.
+    runtime: Runtime,
+    signals: Signals,
     control: Control,
     /// Serves until it is dropped.
     _admin: admin::Server,
@@ -28,6 +31,8 @@ impl Process {
     /// An address is taken or not allowed, or the system refuses threads or files.
     pub(crate) fn start(plan: Plan) -> Result<Self, Failure> {
         let plan = Arc::new(plan);
+        let runtime = runtime()?;
+        let signals = runtime.block_on(async { Signals::listen() }).map_err(|error| cannot_start(&error))?;
         let workers = workers(&plan);
         let groups = engine::listen::bind_all(&plan, workers)
             .map_err(|error| Failure::refused(error.to_string(), error.remedy()))?;
@@ -35,7 +40,7 @@ impl Process {
         let bound = admin::bind(&plan.admin).map_err(|error| Failure::refused(error.to_string(), error.remedy()))?;
         let control = Control::start(plan, groups, workers).map_err(|error| cannot_start(&error))?;
         let admin = bound.serve(control.handle()).map_err(|error| cannot_start(&error))?;
-        Ok(Self { control, _admin: admin })
+        Ok(Self { runtime, signals, control, _admin: admin })
     }
 
     /// The way to ask it.
@@ -46,13 +51,12 @@ impl Process {
     /// Runs it until a signal stops it. The admin interface answers to the end.
     ///
     /// # Errors
-    /// Signals cannot be listened to, or running exchanges had to be cut.
+    /// Running exchanges had to be cut.
     pub(crate) fn run_until_stopped(self) -> Done {
-        let runtime = runtime()?;
-        let end = runtime.block_on(self.control.run_until_stopped(GRACE)).map_err(|error| cannot_start(&error));
+        let end = self.runtime.block_on(self.control.run_until_stopped(self.signals, GRACE));
         // Whatever still waits in it must not hold up the end.
-        runtime.shutdown_background();
-        match end? {
+        self.runtime.shutdown_background();
+        match end {
             End::Finished => Ok(()),
             // The log has told what was cut.
             End::Cut | End::Overdue => Err(Failure::Said),
