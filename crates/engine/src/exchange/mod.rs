@@ -10,8 +10,6 @@ mod facts;
 mod feed;
 mod forward;
 mod limits;
-#[cfg(test)]
-mod policy_tests;
 mod proxied;
 mod queued;
 #[cfg(test)]

@@ -5,6 +5,7 @@
 mod bodies;
 mod ends;
 mod front;
+mod policies;
 mod retries;
 mod stopping;
 mod timeouts;

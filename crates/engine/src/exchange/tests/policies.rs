@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use policy::hashing::{HashKey, Hashing};
 use policy::plan::{Action, Plan, PolicyKind};
 
-use super::Ended;
-use super::tests::{Connection, DOWNLOAD, Exchanges, Stream, UPLOAD, echo_backend, poll_all, run, start};
+use super::super::Ended;
+use super::{Connection, DOWNLOAD, Exchanges, Stream, UPLOAD, echo_backend, poll_all, run, start};
 use crate::testing;
 use crate::worker::Worker;
 
