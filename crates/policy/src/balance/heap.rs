@@ -6,14 +6,23 @@
 use super::avoid;
 
 /// Not in the heap.
-const NOWHERE: usize = usize::MAX;
+const NOWHERE: u32 = u32::MAX;
+
+/// Children of a node: half as deep as with two, and the four lie side by side.
+const CHILDREN: usize = 4;
 
 /// Backends by key.
 pub(super) struct Heap<K> {
-    /// Each node's key is not above those of its two children, at `2 * at + 1` and `2 * at + 2`.
-    nodes: Vec<(K, u16)>,
+    /// Each node's key is not above those of its children, from `CHILDREN * at + 1` on.
+    nodes: Vec<Node<K>>,
     /// Where each backend is in `nodes`, by its index.
-    places: Vec<usize>,
+    places: Vec<u32>,
+}
+
+#[derive(Clone, Copy)]
+struct Node<K> {
+    key: K,
+    backend: u16,
 }
 
 impl<K: Ord + Copy> Heap<K> {
@@ -23,7 +32,7 @@ impl<K: Ord + Copy> Heap<K> {
 
     /// The key of a backend, if it is here.
     pub(super) fn key(&self, backend: u16) -> Option<K> {
-        self.place(backend).map(|at| self.nodes[at].0)
+        self.place(backend).map(|at| self.nodes[at].key)
     }
 
     /// The backend with the least key that is not in `avoid`. O(avoided): only below an avoided node may another be less.
@@ -33,83 +42,80 @@ impl<K: Ord + Copy> Heap<K> {
 
     /// Enters a backend, or changes its key; O(log n).
     pub(super) fn set(&mut self, backend: u16, key: K) {
-        let at = match self.place(backend) {
-            Some(at) => {
-                self.nodes[at].0 = key;
-                at
-            }
-            None => self.append(backend, key),
-        };
-        let at = self.rise(at);
-        self.sink(at);
+        let node = Node { key, backend };
+        let at = self.place(backend).unwrap_or_else(|| self.append(node));
+        self.settle(at, node);
     }
 
     /// Removes a backend, if it is here; O(log n).
     pub(super) fn remove(&mut self, backend: u16) {
         let Some(at) = self.place(backend) else { return };
         self.places[usize::from(backend)] = NOWHERE;
-        self.nodes.swap_remove(at);
-        if let Some((_, moved)) = self.nodes.get(at) {
-            self.places[usize::from(*moved)] = at;
-            let at = self.rise(at);
-            self.sink(at);
+        let Some(last) = self.nodes.pop() else { return };
+        if at < self.nodes.len() {
+            self.settle(at, last);
         }
     }
 
     fn place(&self, backend: u16) -> Option<usize> {
-        self.places.get(usize::from(backend)).copied().filter(|at| *at != NOWHERE)
+        let at = *self.places.get(usize::from(backend))?;
+        (at != NOWHERE).then_some(at as usize)
     }
 
-    fn append(&mut self, backend: u16, key: K) -> usize {
-        let index = usize::from(backend);
+    /// Enters a node at the bottom; its backend is not yet placed.
+    fn append(&mut self, node: Node<K>) -> usize {
+        let index = usize::from(node.backend);
         if self.places.len() <= index {
             self.places.resize(index + 1, NOWHERE);
         }
-        let at = self.nodes.len();
-        self.nodes.push((key, backend));
-        self.places[index] = at;
-        at
+        self.nodes.push(node);
+        self.nodes.len() - 1
     }
 
     fn least_below(&self, at: usize, avoid: &[u16]) -> Option<(K, u16)> {
-        let (key, backend) = *self.nodes.get(at)?;
-        if !avoid::has(avoid, backend) {
-            return Some((key, backend));
+        let node = *self.nodes.get(at)?;
+        if !avoid::has(avoid, node.backend) {
+            return Some((node.key, node.backend));
         }
-        let children = [self.least_below(2 * at + 1, avoid), self.least_below(2 * at + 2, avoid)];
-        children.into_iter().flatten().min()
+        let first = CHILDREN * at + 1;
+        (first..first + CHILDREN).filter_map(|child| self.least_below(child, avoid)).min()
     }
 
-    fn rise(&mut self, mut at: usize) -> usize {
+    /// Puts a node where it belongs, `at` or above or below it; what lies there now is overwritten.
+    fn settle(&mut self, mut at: usize, node: Node<K>) {
         while at > 0 {
-            let parent = (at - 1) / 2;
-            if self.nodes[parent].0 <= self.nodes[at].0 {
+            let parent = (at - 1) / CHILDREN;
+            if self.nodes[parent].key <= node.key {
                 break;
             }
-            self.swap(at, parent);
+            self.put(at, self.nodes[parent]);
             at = parent;
         }
-        at
-    }
-
-    fn sink(&mut self, mut at: usize) {
-        loop {
-            let left = 2 * at + 1;
-            let children = left..(left + 2).min(self.nodes.len());
-            let Some(child) = children.min_by_key(|child| self.nodes[*child].0) else { return };
-            if self.nodes[at].0 <= self.nodes[child].0 {
-                return;
-            }
-            self.swap(at, child);
+        while let Some(child) = self.least_child(at)
+            && self.nodes[child].key < node.key
+        {
+            self.put(at, self.nodes[child]);
             at = child;
         }
+        self.put(at, node);
     }
 
-    fn swap(&mut self, one: usize, other: usize) {
-        self.nodes.swap(one, other);
-        for at in [one, other] {
-            self.places[usize::from(self.nodes[at].1)] = at;
+    fn least_child(&self, at: usize) -> Option<usize> {
+        let first = CHILDREN * at + 1;
+        let children = self.nodes.get(first..(first + CHILDREN).min(self.nodes.len()))?;
+        let (mut least, mut key) = (0, children.first()?.key);
+        for (index, child) in children.iter().enumerate().skip(1) {
+            if child.key < key {
+                (least, key) = (index, child.key);
+            }
         }
+        Some(first + least)
+    }
+
+    #[expect(clippy::cast_possible_truncation, reason = "a heap has at most one node for each of 65,536 backends")]
+    fn put(&mut self, at: usize, node: Node<K>) {
+        self.nodes[at] = node;
+        self.places[usize::from(node.backend)] = at as u32;
     }
 }
 

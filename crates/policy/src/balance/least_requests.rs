@@ -15,8 +15,6 @@
 //! Equal loads take turns by weight, as idle backends do: each pick moves the chosen behind its equals. Turns start by
 //! chance, so that workers with nothing to do do not all begin with the same backend.
 
-use std::cmp::Ordering;
-
 use super::heap::Heap;
 use super::tiers::{Choose, Member, position};
 use super::{Loads, Pick};
@@ -31,52 +29,83 @@ const CORRECTED: usize = 8;
 /// Virtual time between two turns of a member of a thousandth of weight 1.
 const TURN: u64 = 1000 << 16;
 
+/// Loads are counted in so many parts of a request, so that those of different weights never round to the same: weights
+/// in thousandths are at most a million, and two fractions below that differ by more than 2⁻⁴⁰.
+const PARTS: u32 = 40;
+
 /// Loads of one level as this worker saw them.
 pub(super) struct LeastRequests {
-    seen: Heap<Load>,
+    order: Heap<Load>,
     members: Vec<Member>,
+    /// Of each backend, by its index.
+    seen: Vec<Seen>,
+    /// All members have the same weight, which then needs no division.
+    even: bool,
     /// The member to read next.
     next: usize,
     /// The turn that was taken last.
     turn: u64,
+    /// Chosen, but not yet behind its equals: mostly its load changes next, and it moves only once.
+    chosen: Option<u16>,
     /// Where turns begin.
     starts: Rng,
 }
 
+/// What was last read of a backend, and when its turn is, in virtual time: at a million turns a second of one member of
+/// weight 1 that lasts nine years.
+#[derive(Clone, Copy, Debug, Default)]
+struct Seen {
+    active: u32,
+    weight: u32,
+    turn: u64,
+}
+
+/// What orders members: running requests by weight, then turns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Load(u128);
+
 impl Choose for LeastRequests {
     fn members_changed(&mut self, members: &[Member], loads: &dyn Loads) {
         for gone in self.members.iter().filter(|old| position(members, old.backend).is_none()) {
-            self.seen.remove(gone.backend);
+            self.order.remove(gone.backend);
         }
-        for member in members {
-            let seen = self.seen.key(member.backend).filter(|seen| seen.weight == member.weight);
-            if seen.is_none() {
-                let turn = self.turn + self.starts.below(TURN / u64::from(member.weight) + 1);
-                let active = loads.active(usize::from(member.backend));
-                self.seen.set(member.backend, Load { active, weight: member.weight, turn });
+        self.seen.resize(members.last().map_or(0, |last| usize::from(last.backend) + 1), Seen::default());
+        self.even = members.windows(2).all(|pair| pair[0].weight == pair[1].weight);
+        for Member { backend, weight, .. } in members.iter().copied() {
+            let mut seen = self.seen[usize::from(backend)];
+            if seen.weight != weight || self.order.key(backend).is_none() {
+                let turn = self.turn + self.starts.below(TURN / u64::from(weight) + 1);
+                seen = Seen { active: loads.active(usize::from(backend)), weight, turn };
             }
+            self.set(backend, seen);
         }
         self.next = members.partition_point(|member| Some(member.backend) < self.next_backend()) % members.len().max(1);
         self.members = members.to_vec();
     }
 
     fn choose(&mut self, pick: &mut Pick<'_>) -> Option<u16> {
+        self.pass_turn();
         self.refresh(pick.loads);
-        let (load, backend) = self.least(pick)?;
-        self.pass_turn(load, backend);
+        let backend = self.least(pick)?;
+        let seen = &mut self.seen[usize::from(backend)];
+        self.turn = self.turn.max(seen.turn);
+        seen.turn = self.turn + TURN / u64::from(seen.weight).max(1);
+        self.chosen = Some(backend);
         Some(backend)
     }
 
     fn load_changed(&mut self, backend: u16, loads: &dyn Loads) {
-        if let Some(load) = self.seen.key(backend) {
-            self.read(load, backend, loads);
+        if self.order.key(backend).is_some() {
+            self.read(backend, loads);
         }
     }
 }
 
 impl LeastRequests {
     pub(super) fn new(seed: u64) -> Self {
-        Self { seen: Heap::new(), members: Vec::new(), next: 0, turn: 0, starts: Rng::new(seed) }
+        let starts = Rng::new(seed);
+        let (order, members, seen) = (Heap::new(), Vec::new(), Vec::new());
+        Self { order, members, seen, even: true, next: 0, turn: 0, chosen: None, starts }
     }
 
     fn next_backend(&self) -> Option<u16> {
@@ -86,69 +115,62 @@ impl LeastRequests {
     /// Reads the next few members.
     fn refresh(&mut self, loads: &dyn Loads) {
         for _ in 0..REFRESHED.min(self.members.len()) {
-            let backend = self.members[self.next].backend;
-            self.load_changed(backend, loads);
+            self.read(self.members[self.next].backend, loads);
             self.next = if self.next + 1 < self.members.len() { self.next + 1 } else { 0 };
         }
     }
 
     /// The least loaded as far as a few reads can tell.
-    fn least(&mut self, pick: &Pick<'_>) -> Option<(Load, u16)> {
+    fn least(&mut self, pick: &Pick<'_>) -> Option<u16> {
         let mut least_read = None;
         for _ in 0..CORRECTED {
-            let (seen, backend) = self.seen.least(pick.tried)?;
-            let load = self.read(seen, backend, pick.loads);
-            if load.active <= seen.active {
-                return Some((load, backend));
+            let (before, backend) = self.order.least(pick.tried)?;
+            let load = self.read(backend, pick.loads);
+            if load <= before {
+                return Some(backend);
             }
             least_read = least_read.into_iter().chain([(load, backend)]).min();
         }
-        least_read
+        least_read.map(|(_, backend)| backend)
     }
 
-    /// Reads one load; keeps what it was.
-    fn read(&mut self, seen: Load, backend: u16, loads: &dyn Loads) -> Load {
-        let load = Load { active: loads.active(usize::from(backend)), ..seen };
-        if load.active != seen.active {
-            self.seen.set(backend, load);
+    /// Reads the load of a member; what it was is kept in order.
+    fn read(&mut self, backend: u16, loads: &dyn Loads) -> Load {
+        let active = loads.active(usize::from(backend));
+        let seen = self.seen[usize::from(backend)];
+        if active == seen.active {
+            return self.load(seen);
+        }
+        self.set(backend, Seen { active, ..seen })
+    }
+
+    fn set(&mut self, backend: u16, seen: Seen) -> Load {
+        let load = self.load(seen);
+        self.seen[usize::from(backend)] = seen;
+        self.order.set(backend, load);
+        if self.chosen == Some(backend) {
+            self.chosen = None;
         }
         load
     }
 
-    /// Moves the chosen behind its equals, the less the greater its weight.
-    fn pass_turn(&mut self, load: Load, backend: u16) {
-        self.turn = self.turn.max(load.turn);
-        self.seen.set(backend, Load { turn: self.turn + TURN / u64::from(load.weight).max(1), ..load });
+    fn load(&self, seen: Seen) -> Load {
+        let requests = u64::from(seen.active);
+        let load = if self.even { requests } else { parts(seen.active) / u64::from(seen.weight).max(1) };
+        Load(u128::from(load) << u64::BITS | u128::from(seen.turn))
+    }
+
+    /// Moves the chosen behind its equals, the less the greater its weight, if its load has not done so.
+    fn pass_turn(&mut self) {
+        if let Some(backend) = self.chosen.take()
+            && self.order.key(backend).is_some()
+        {
+            self.set(backend, self.seen[usize::from(backend)]);
+        }
     }
 }
 
-/// What orders members: running requests by weight, then turns.
-#[derive(Clone, Copy, Debug)]
-struct Load {
-    active: u32,
-    weight: u32,
-    /// In virtual time; at a million turns a second of one member of weight 1 it lasts nine years.
-    turn: u64,
+/// Requests in parts; more than sixteen million of one backend are all the same.
+fn parts(requests: u32) -> u64 {
+    u64::from(requests.min((1 << (u64::BITS - PARTS)) - 1)) << PARTS
 }
-
-impl Ord for Load {
-    fn cmp(&self, other: &Self) -> Ordering {
-        let mine = u64::from(self.active) * u64::from(other.weight);
-        let others = u64::from(other.active) * u64::from(self.weight);
-        mine.cmp(&others).then(self.turn.cmp(&other.turn))
-    }
-}
-
-impl PartialOrd for Load {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl PartialEq for Load {
-    fn eq(&self, other: &Self) -> bool {
-        self.cmp(other).is_eq()
-    }
-}
-
-impl Eq for Load {}
