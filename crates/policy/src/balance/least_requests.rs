@@ -1,29 +1,29 @@
 //! `least-requests`: the fewest running requests by weight, over all workers. Driven by [`super::tiers`].
 //!
-//! Each worker keeps a heap of its members by the load it last saw. A worker sees at once what it does itself; what others
+//! Each worker keeps its members in order of the load it last saw. A worker sees at once what it does itself; what others
 //! do, it finds out:
 //! - each pick reads [`REFRESHED`] members anew, one after the other, so that no load is older than
 //!   ⌈members / [`REFRESHED`]⌉ picks of this worker;
-//! - the top is read before it is chosen; has it become busier, it sinks and the next top is read, up to [`CORRECTED`]
+//! - the first is read before it is chosen; has it become busier, it falls back and the next first is read, up to [`CORRECTED`]
 //!   times; then the least of those read is taken.
 //!
 //! **The bound.** For each member m, the chosen one is now no busier than m was when last read, plus F / [`CORRECTED`],
-//! where F is the number of requests that other workers began since. Proof: all that were read stood above m in the heap.
+//! where F is the number of requests that other workers began since. Proof: all that were read came before m.
 //! If one had not become busier, it is chosen, and F does not count. Else [`CORRECTED`] of them became busier by F
 //! requests in all, so one of them by at most F / [`CORRECTED`]. In pools of at most [`REFRESHED`] the pick is exact.
 //!
 //! Equal loads take turns by weight, as idle backends do: each pick moves the chosen behind its equals. Turns start by
 //! chance, so that workers with nothing to do do not all begin with the same backend.
 
-use super::heap::Heap;
 use super::tiers::{Choose, Member, position};
+use super::tournament::{Key, Tournament};
 use super::{Loads, Pick};
 use crate::rng::Rng;
 
 /// Members read anew at each pick.
 const REFRESHED: usize = 8;
 
-/// Members read at the top at each pick, at most.
+/// First members read at each pick, at most.
 const CORRECTED: usize = 8;
 
 /// Virtual time between two turns of a member of a thousandth of weight 1.
@@ -35,7 +35,7 @@ const PARTS: u32 = 40;
 
 /// Loads of one level as this worker saw them.
 pub(super) struct LeastRequests {
-    order: Heap<Load>,
+    order: Tournament<Load>,
     members: Vec<Member>,
     /// Of each backend, by its index.
     seen: Vec<Seen>,
@@ -51,7 +51,7 @@ pub(super) struct LeastRequests {
     starts: Rng,
 }
 
-/// What was last read of a backend, and when its turn is, in virtual time: at a million turns a second of one member of
+/// What was last read of a backend (no weight, if it is no member), and when its turn is, in virtual time: at a million turns a second of one member of
 /// weight 1 that lasts nine years.
 #[derive(Clone, Copy, Debug, Default)]
 struct Seen {
@@ -64,16 +64,21 @@ struct Seen {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Load(u128);
 
+impl Key for Load {
+    const NONE: Self = Self(u128::MAX);
+}
+
 impl Choose for LeastRequests {
     fn members_changed(&mut self, members: &[Member], loads: &dyn Loads) {
         for gone in self.members.iter().filter(|old| position(members, old.backend).is_none()) {
             self.order.remove(gone.backend);
+            self.seen[usize::from(gone.backend)] = Seen::default();
         }
         self.seen.resize(members.last().map_or(0, |last| usize::from(last.backend) + 1), Seen::default());
         self.even = members.windows(2).all(|pair| pair[0].weight == pair[1].weight);
         for Member { backend, weight, .. } in members.iter().copied() {
             let mut seen = self.seen[usize::from(backend)];
-            if seen.weight != weight || self.order.key(backend).is_none() {
+            if seen.weight != weight {
                 let turn = self.turn + self.starts.below(TURN / u64::from(weight) + 1);
                 seen = Seen { active: loads.active(usize::from(backend)), weight, turn };
             }
@@ -95,7 +100,7 @@ impl Choose for LeastRequests {
     }
 
     fn load_changed(&mut self, backend: u16, loads: &dyn Loads) {
-        if self.order.key(backend).is_some() {
+        if self.seen.get(usize::from(backend)).is_some_and(|seen| seen.weight > 0) {
             self.read(backend, loads);
         }
     }
@@ -104,7 +109,7 @@ impl Choose for LeastRequests {
 impl LeastRequests {
     pub(super) fn new(seed: u64) -> Self {
         let starts = Rng::new(seed);
-        let (order, members, seen) = (Heap::new(), Vec::new(), Vec::new());
+        let (order, members, seen) = (Tournament::new(), Vec::new(), Vec::new());
         Self { order, members, seen, even: true, next: 0, turn: 0, chosen: None, starts }
     }
 
@@ -115,7 +120,8 @@ impl LeastRequests {
     /// Reads the next few members.
     fn refresh(&mut self, loads: &dyn Loads) {
         for _ in 0..REFRESHED.min(self.members.len()) {
-            self.read(self.members[self.next].backend, loads);
+            let backend = self.members[self.next].backend;
+            self.read(backend, loads);
             self.next = if self.next + 1 < self.members.len() { self.next + 1 } else { 0 };
         }
     }
@@ -125,7 +131,8 @@ impl LeastRequests {
         let mut least_read = None;
         for _ in 0..CORRECTED {
             let (before, backend) = self.order.least(pick.tried)?;
-            let load = self.read(backend, pick.loads);
+            self.read(backend, pick.loads);
+            let load = self.load(self.seen[usize::from(backend)]);
             if load <= before {
                 return Some(backend);
             }
@@ -135,23 +142,20 @@ impl LeastRequests {
     }
 
     /// Reads the load of a member; what it was is kept in order.
-    fn read(&mut self, backend: u16, loads: &dyn Loads) -> Load {
+    fn read(&mut self, backend: u16, loads: &dyn Loads) {
         let active = loads.active(usize::from(backend));
         let seen = self.seen[usize::from(backend)];
-        if active == seen.active {
-            return self.load(seen);
+        if active != seen.active {
+            self.set(backend, Seen { active, ..seen });
         }
-        self.set(backend, Seen { active, ..seen })
     }
 
-    fn set(&mut self, backend: u16, seen: Seen) -> Load {
-        let load = self.load(seen);
+    fn set(&mut self, backend: u16, seen: Seen) {
         self.seen[usize::from(backend)] = seen;
-        self.order.set(backend, load);
+        self.order.set(backend, self.load(seen));
         if self.chosen == Some(backend) {
             self.chosen = None;
         }
-        load
     }
 
     fn load(&self, seen: Seen) -> Load {
@@ -163,9 +167,9 @@ impl LeastRequests {
     /// Moves the chosen behind its equals, the less the greater its weight, if its load has not done so.
     fn pass_turn(&mut self) {
         if let Some(backend) = self.chosen.take()
-            && self.order.key(backend).is_some()
+            && let Some(seen) = self.seen.get(usize::from(backend)).copied().filter(|seen| seen.weight > 0)
         {
-            self.set(backend, self.seen[usize::from(backend)]);
+            self.set(backend, seen);
         }
     }
 }

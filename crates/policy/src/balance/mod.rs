@@ -10,7 +10,6 @@
 
 mod avoid;
 mod first;
-mod heap;
 mod keyed;
 mod latency;
 mod least_requests;
@@ -23,6 +22,7 @@ mod round_robin;
 mod running;
 mod shares;
 mod tiers;
+mod tournament;
 
 use first::First;
 use keyed::Keyed;

@@ -1,7 +1,7 @@
 //! `round-robin`: smooth weighted turns. Driven by [`super::tiers`].
 //!
 //! With equal weights a ring in file order, O(1). With different weights each member has a lattice of turns in virtual
-//! time, `(k + phase) / weight` for k = 0, 1, 2 …; the earliest turn is next, by a heap, O(log n). So:
+//! time, `(k + phase) / weight` for k = 0, 1, 2 …; the earliest turn is next, O(log n). So:
 //! - any `sum of weights` picks in a row hold each member exactly `weight` times;
 //! - a member comes at most ⌈its weight / the greatest other weight⌉ times in a row;
 //! - light members lie evenly between the turns of heavy ones, since phases follow the golden ratio.
@@ -15,9 +15,9 @@
 
 use std::cmp::Ordering;
 
-use super::heap::Heap;
 use super::shares::Shares;
 use super::tiers::{Choose, Member};
+use super::tournament::{Key, Tournament};
 use super::{Loads, Pick};
 use crate::rng::Rng;
 
@@ -40,7 +40,7 @@ pub(super) struct RoundRobin {
 
 enum Turns {
     Ring { order: Vec<u16>, next: usize },
-    Heap(Heap<Turn>),
+    Tournament(Tournament<Turn>),
 }
 
 impl RoundRobin {
@@ -57,7 +57,7 @@ impl Choose for RoundRobin {
         self.shares = Shares::new(members);
         let equal = members.windows(2).all(|pair| pair[0].weight == pair[1].weight);
         self.now = None;
-        self.turns = if equal { Turns::ring(members, &mut self.starts) } else { Turns::heap(members, start) };
+        self.turns = if equal { Turns::ring(members, &mut self.starts) } else { Turns::tournament(members, start) };
     }
 
     fn choose(&mut self, pick: &mut Pick<'_>) -> Option<u16> {
@@ -78,12 +78,12 @@ impl Turns {
         Self::Ring { order, next }
     }
 
-    fn heap(members: &[Member], start: u64) -> Self {
-        let mut heap = Heap::new();
+    fn tournament(members: &[Member], start: u64) -> Self {
+        let mut turns = Tournament::new();
         for member in members {
-            heap.set(member.backend, Turn::after(start, member));
+            turns.set(member.backend, Turn::after(start, member));
         }
-        Self::Heap(heap)
+        Self::Tournament(turns)
     }
 
     /// The next backend, and what time it is then.
@@ -94,9 +94,9 @@ impl Turns {
                 *next = if *next + 1 < order.len() { *next + 1 } else { 0 };
                 Some((backend, None))
             }
-            Self::Heap(heap) => {
-                let (turn, backend) = heap.least(&[])?;
-                heap.set(backend, turn.next());
+            Self::Tournament(turns) => {
+                let (turn, backend) = turns.least(&[])?;
+                turns.set(backend, turn.next());
                 Some((backend, Some(turn.parts / u64::from(turn.weight) + 1)))
             }
         }
@@ -125,6 +125,10 @@ impl Turn {
     fn next(self) -> Self {
         Self { parts: self.parts + PARTS, ..self }
     }
+}
+
+impl Key for Turn {
+    const NONE: Self = Self { parts: u64::MAX, weight: 1, backend: u16::MAX };
 }
 
 impl Ord for Turn {

@@ -204,6 +204,22 @@ impl<P: Choose> Tiers<P> {
         self.levels.iter().take(hopeful).position(|level| level.has_untried(tried))
     }
 
+    fn pick_within(&mut self, pick: &mut Pick<'_>) -> Option<usize> {
+        let (at, all_tried) = match self.untried_level(pick.tried) {
+            Some(at) => (at, false),
+            None => (0, true),
+        };
+        let level = self.levels.get_mut(at)?;
+        if !level.told {
+            level.policy.members_changed(&level.members, pick.loads);
+            level.told = true;
+        }
+        if all_tried {
+            return level.policy.choose(&mut Pick { tried: &[], rng: &mut *pick.rng, ..*pick }).map(usize::from);
+        }
+        level.policy.choose(pick).map(usize::from)
+    }
+
     fn load_changed(&mut self, index: usize, loads: &dyn Loads) {
         if let Some(at) = self.level_of(index) {
             self.levels[at].policy.load_changed(self.slots[index].member.backend, loads);
@@ -246,23 +262,11 @@ impl<P: Choose> Balancer for Tiers<P> {
     }
 
     fn pick(&mut self, pick: &mut Pick<'_>) -> Option<usize> {
-        let sorted;
-        let mut tried = pick.tried;
-        if !avoid::is_fit(tried) {
-            sorted = avoid::sorted(tried.iter().copied());
-            tried = &sorted;
+        if avoid::is_fit(pick.tried) {
+            return self.pick_within(pick);
         }
-        let (at, tried) = match self.untried_level(tried) {
-            Some(at) => (at, tried),
-            None => (0, [].as_slice()),
-        };
-        let level = self.levels.get_mut(at)?;
-        if !level.told {
-            level.policy.members_changed(&level.members, pick.loads);
-            level.told = true;
-        }
-        let mut within = Pick { tried, rng: &mut *pick.rng, ..*pick };
-        level.policy.choose(&mut within).map(usize::from)
+        let tried = avoid::sorted(pick.tried.iter().copied());
+        self.pick_within(&mut Pick { tried: &tried, rng: &mut *pick.rng, ..*pick })
     }
 
     fn pick_with_room(&mut self, pick: &mut Pick<'_>, room: &dyn Fn(usize) -> bool) -> Option<usize> {
