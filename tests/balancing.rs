@@ -2,11 +2,11 @@
 
 use crate::harness::{Backend, Evenkeel, GET, Setup, Wire, eventually};
 
-/// Answers `/hold` never, everything else with its name.
+/// Answers what ends in `/hold` never, everything else with its name.
 fn holding(name: &'static str) -> Backend {
     Backend::serving(move |conn| {
         loop {
-            if conn.request()?.target() == "/hold" {
+            if conn.request()?.target().ends_with("/hold") {
                 conn.until_closed();
                 return Ok(());
             }
@@ -169,6 +169,62 @@ fn peak_ewma_leaves_who_fails_fast_and_who_hangs() {
     }
     let attempts: Vec<u64> = front.backends("attempts").iter().filter_map(serde_json::Value::as_u64).collect();
     assert!(attempts[1] <= 10 && attempts[2] <= 10, "{attempts:?}");
+}
+
+/// A pool of its own, behind `/t`, beside the usual one.
+fn with_pool(pool: &str) -> Evenkeel {
+    let usual = holding("usual");
+    let tables = format!("[[route]]\npath = \"/t/*\"\npool = \"tested\"\n[pool.tested]\n{pool}");
+    Setup::new(&usual).workers(4).more(&tables).start()
+}
+
+fn asked(front: &Evenkeel, times: usize) -> Vec<String> {
+    (0..times).map(|_| front.exchange("GET /t HTTP/1.1\r\nHost: a\r\n\r\n").body_text().to_owned()).collect()
+}
+
+#[test]
+fn a_tier_that_is_short_gives_a_part_to_the_next() {
+    let (one, two, standby) = (holding("one"), holding("two"), holding("standby"));
+    let dead = "127.0.0.1:1";
+    let pool = |spill_over: &str| {
+        format!(
+            "health = {{ tcp = true, fall = 1 }}\nbackends = [\"{}\", \"{}\", \"{dead}\", {{ address = \"{}\", tier = 1 }}]\n{spill_over}",
+            one.address, two.address, standby.address
+        )
+    };
+    let standbys = |front: &Evenkeel| asked(front, 600).iter().filter(|name| *name == "standby").count();
+    assert_eq!(standbys(&with_pool(&pool(""))), 0);
+    // Two of three are ready: a third is missing.
+    let spilled = standbys(&with_pool(&pool("spill_over = { below = 100 }")));
+    assert!(spilled.abs_diff(200) < 60, "{spilled} of 600");
+}
+
+#[test]
+fn a_full_tier_goes_on_to_the_next() {
+    let (first, standby) = (holding("first"), holding("standby"));
+    let front = with_pool(&format!(
+        "health = \"off\"\nbackends = [\"{}\", {{ address = \"{}\", tier = 1 }}]\nmax_requests = 1\nspill_over = {{ full = true }}",
+        first.address, standby.address
+    ));
+    assert_eq!(asked(&front, 1), ["first"]);
+    let mut held = front.client();
+    held.send("GET /t/hold HTTP/1.1\r\nHost: a\r\n\r\n");
+    eventually("the first is full", || front.status()["pools"][1]["backends"][0]["active"] == 1);
+    assert_eq!(asked(&front, 10), vec!["standby"; 10]);
+}
+
+#[test]
+fn each_node_uses_its_own_part() {
+    let backends: Vec<Backend> = ["a", "b", "c", "d", "e", "f"].into_iter().map(holding).collect();
+    let list: Vec<String> = backends.iter().map(|backend| format!("\"{}\"", backend.address)).collect();
+    let part = |node: &str| {
+        let pool =
+            format!("health = \"off\"\nbackends = [{}]\nsubset = {{ size = 2, node = \"{node}\" }}", list.join(", "));
+        asked(&with_pool(&pool), 60).into_iter().collect::<std::collections::BTreeSet<_>>()
+    };
+    let parts: std::collections::BTreeSet<_> = ["n1", "n2", "n3", "n4"].map(part).into_iter().collect();
+    assert!(parts.iter().all(|part| part.len() == 2) && parts.len() > 1, "{parts:?}");
+    assert_eq!(part("n1"), part("n1"));
 }
 
 #[test]

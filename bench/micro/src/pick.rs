@@ -5,7 +5,7 @@ use std::hint::black_box;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 
-use policy::balance::{Evidence, Latency, Loads, Pick, Standing, new};
+use policy::balance::{Evidence, Latency, Loads, Pick, Standing, Terms, new};
 use policy::hashing::{Bound, HashKey, Hashing, client_key};
 use policy::plan::{Address, Backend, PolicyKind, Wanted};
 use policy::rng::Rng;
@@ -61,7 +61,7 @@ fn backend(number: u16) -> Backend {
 /// 100 picks a millisecond, for 1,024 clients that have all been there before.
 fn run(kind: PolicyKind) -> Run {
     let backends: Vec<Backend> = (0..BACKENDS).map(backend).collect();
-    let mut balancer = new(&kind, &backends, 7);
+    let mut balancer = new(&kind, &backends, Terms::seeded(7));
     for index in 0..backends.len() {
         balancer.backend_changed(index, Standing::Ready);
     }
@@ -102,7 +102,7 @@ fn run(kind: PolicyKind) -> Run {
 /// A backend goes or comes back, and a pick follows.
 fn change(kind: &PolicyKind) -> Run {
     let backends: Vec<Backend> = (0..BACKENDS).map(backend).collect();
-    let mut balancer = new(kind, &backends, 7);
+    let mut balancer = new(kind, &backends, Terms::seeded(7));
     for index in 0..backends.len() {
         balancer.backend_changed(index, Standing::Ready);
     }
@@ -120,7 +120,7 @@ fn change(kind: &PolicyKind) -> Run {
 }
 
 const fn by_client(bound: Option<Bound>) -> Hashing {
-    Hashing { key: HashKey::Client, bound }
+    Hashing { key: HashKey::Client, bound, among: 1 }
 }
 
 pub(crate) fn round_robin() -> Run {

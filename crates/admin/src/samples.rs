@@ -151,5 +151,7 @@ pub(crate) fn pool(addr: SocketAddr, health: Option<HealthCheck>) -> Pool {
         idle_timeout: None,
         queue: policy::plan::Queue::default(),
         slow_start: None,
+        spill_over: None,
+        subset: None,
     }
 }

@@ -11,10 +11,10 @@ use std::rc::Rc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use policy::balance::{self, Balancer, Pick, Standing};
-use policy::plan::{Address, PoolId};
+use policy::balance::{self, Balancer, NodeShare, Pick, Standing, Terms};
+use policy::plan::{Address, Pool, PoolId, Subset};
 use policy::retry::Budget;
-use policy::rng::Rng;
+use policy::rng::{self, Rng};
 use tokio::net::{TcpStream, UnixStream};
 
 use crate::counters::BackendCounters;
@@ -53,9 +53,24 @@ struct Idle {
     since: Instant,
 }
 
+/// On which terms a pool's balancer works in one worker.
+fn terms(pool: &Pool, host: &str, seed: u64) -> Terms {
+    let share = |subset: &Subset| {
+        let node = subset.node.as_deref().unwrap_or(host);
+        NodeShare { size: subset.size, node: rng::hash(node.as_bytes()) }
+    };
+    Terms { seed, spill_over: pool.spill_over, share: pool.subset.as_ref().map(share) }
+}
+
+/// The name of this host; empty if the system does not tell.
+fn host() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default().trim().to_owned()
+}
+
 impl WorkerPool {
     pub(crate) fn all(shared: &Shared, plan: &policy::plan::Plan, seed: u64) -> Vec<Self> {
         let mut number = 0;
+        let host = host();
         let workers = u32::try_from(shared.workers.len()).unwrap_or(u32::MAX);
         let mut pools = Vec::new();
         for (index, pool) in plan.pools.iter().enumerate() {
@@ -72,7 +87,7 @@ impl WorkerPool {
             };
             pools.push(Self {
                 epoch: Cell::new(0),
-                balancer: RefCell::new(balance::new(&pool.policy, &pool.backends, seed)),
+                balancer: RefCell::new(balance::new(&pool.policy, &pool.backends, terms(pool, &host, seed))),
                 backends: (0..shared.pools[index].backends.len()).map(backend).collect(),
                 budget: RefCell::new(Budget::for_share_of(workers)),
                 trials: RefCell::default(),

@@ -108,9 +108,11 @@ impl Queue {
         if pool.backends.iter().all(|backend| backend.max_requests.is_none()) {
             return None;
         }
+        // Where a full tier spills over, any of them is as good to wait for.
+        let is_one_tier = pool.spill_over.is_some_and(|terms| terms.full);
         let cap = |backend: &policy::plan::Backend| Cap {
             max_requests: backend.max_requests.unwrap_or(NO_CAP),
-            tier: backend.tier,
+            tier: if is_one_tier { 0 } else { backend.tier },
         };
         Some(Self {
             waiting: AtomicUsize::new(0),

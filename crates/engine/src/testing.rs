@@ -102,6 +102,8 @@ fn pool(backends: &[SocketAddr]) -> Pool {
         idle_timeout: seconds(5),
         queue: policy::plan::Queue::default(),
         slow_start: None,
+        spill_over: None,
+        subset: None,
     }
 }
 

@@ -17,6 +17,8 @@ pub struct Hashing {
     pub key: HashKey,
     /// How far above the mean a backend may be loaded; none is no bound.
     pub bound: Option<Bound>,
+    /// How many backends share a key; at least 1, and more only for `hash` without a bound.
+    pub among: u16,
 }
 
 /// What is hashed. Where a request has no such value, or an empty one, its client address is.
@@ -32,6 +34,14 @@ pub enum HashKey {
     Cookie(String),
     /// The first query parameter with this name, decoded.
     Query(String),
+}
+
+impl Hashing {
+    /// By this key, one backend for each.
+    #[must_use]
+    pub const fn by(key: HashKey) -> Self {
+        Self { key, bound: None, among: 1 }
+    }
 }
 
 /// The most running requests of a backend, in hundredths of the mean; above 100.

@@ -6,6 +6,7 @@
 mod eject;
 mod health;
 mod matching;
+mod tiers;
 mod waiting;
 
 use std::net::SocketAddr;
@@ -15,6 +16,7 @@ use std::time::Duration;
 pub use eject::{Eject, FailureRate, LatencyRule};
 pub use health::{Agent, Expected, HealthCheck, ProbeKind, Question, Talk};
 pub use matching::{FieldMatch, FieldTest, HostMatch, Match, MethodName, PathMatch, Pattern};
+pub use tiers::{SpillOver, Subset};
 pub use waiting::{Queue, Urgency};
 
 use crate::access::{AccessList, CidrSet};
@@ -360,6 +362,10 @@ pub struct Pool {
     pub queue: Queue,
     /// Over which time a backend that was out ramps up to its weight.
     pub slow_start: Option<Duration>,
+    /// When requests go to higher tiers although lower ones have ready backends; `None` is never.
+    pub spill_over: Option<SpillOver>,
+    /// The part of its backends that this node uses; `None` is all.
+    pub subset: Option<Subset>,
 }
 
 /// PROXY protocol version to send.

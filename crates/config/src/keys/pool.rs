@@ -110,6 +110,20 @@ pub(super) static POOL: Section = Section {
             "A backend that was out returns with 5 % of its weight, and gets all of it after this time, growing evenly.",
             "\"30s\"",
         ),
+        key(
+            "spill_over",
+            Kind::Either(&[OFF, Kind::Table(&SPILL_OVER)]),
+            Default::Is("\"off\""),
+            "When requests go to a higher tier although a lower one has ready backends.",
+            "{ below = 60 }",
+        ),
+        key(
+            "subset",
+            Kind::Either(&[OFF, Kind::Table(&SUBSET)]),
+            Default::Is("\"off\""),
+            "Many nodes before many backends: each node uses a part of them, chosen by its name.",
+            "{ size = 20 }",
+        ),
         not_yet("sticky", "Keeps a client at its backend.", "the nearest is `policy = \"ip-hash\"`"),
         not_yet("max_connections", "Most connections to a backend.", ""),
         key(
@@ -158,6 +172,14 @@ static POLICY: Section = Section {
             Default::Unset("not this policy"),
             "By a table: evener shares; a backend that comes or goes moves some other keys, too.",
             "\"cookie:session\"",
+        ),
+        key(
+            "among",
+            Kind::Count { min: 1, max: 100 },
+            Default::Is("1"),
+            "How many backends share a key: the least loaded of them takes each request. A key that breaks all of its \
+             backends leaves nearly every other key one that works.",
+            "3",
         ),
         key(
             "bounded",
@@ -287,3 +309,50 @@ pub(super) const fn body_buffer(default: Default) -> Key {
     let meaning = "Bytes of a sent request body that are kept for a repetition.";
     key("body_buffer", kind, default, meaning, "\"256KiB\"")
 }
+
+static SPILL_OVER: Section = Section {
+    heading: "[pool.NAME.spill_over]",
+    about: "A tier that is short of ready backends gives a part of its requests to the next, before the rest of it drowns. \
+            Backends that are drained or down by hand count neither way.",
+    keys: &[
+        key(
+            "below",
+            Kind::Count { min: 1, max: 100 },
+            Default::Is("70"),
+            "While less than this of a tier is ready, in per cent by weight, it takes only as much of its requests as it \
+             is ready by this measure: with 70, a tier of which 35 % is ready takes half of them. Policies that hash \
+             send the same keys on.",
+            "60",
+        ),
+        key(
+            "full",
+            Kind::Flag,
+            Default::Is("false"),
+            "Whether a request that finds all backends of a tier at their caps goes to the next tier, too, instead of \
+             waiting.",
+            "true",
+        ),
+    ],
+};
+
+static SUBSET: Section = Section {
+    heading: "[pool.NAME.subset]",
+    about: "Keeps the connections of many nodes from multiplying: each node sends to a part of the pool only. A backend \
+            that goes is replaced by one other; no node changes more.",
+    keys: &[
+        key(
+            "size",
+            Kind::Count { min: 1, max: 65_535 },
+            Default::Is("20"),
+            "Backends that this node uses of those that are ready (and of the same tier).",
+            "50",
+        ),
+        key(
+            "node",
+            Kind::Text(Form::Text),
+            Default::Unset("the name of the host"),
+            "The name of this node; each should have its own.",
+            "\"${env:POD_NAME}\"",
+        ),
+    ],
+};

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use policy::hashing::{Bound, HashKey, Hashing};
-use policy::plan::{Address, Backend, PolicyKind, Pool, ProxyVersion, Queue, Wanted};
+use policy::plan::{Address, Backend, PolicyKind, Pool, ProxyVersion, Queue, SpillOver, Subset, Wanted};
 
 use super::{eject, health};
 use crate::context::Context;
@@ -54,9 +54,11 @@ fn one(context: &mut Context<'_>, member: &Member, table: &Table, backends: Vec<
     if health.as_ref().is_some_and(|check| check.port.is_some() || check.agent.is_some()) {
         health::refuse_sockets(context, table, &backends)?;
     }
+    let spill_over = spill_over(context, table, &backends);
+    let policy = policy(context, table);
     Some(Pool {
         name: member.name.clone(),
-        policy: policy(context, table)?,
+        policy: policy?,
         backends,
         health,
         eject: eject::of(context, table)?,
@@ -65,6 +67,8 @@ fn one(context: &mut Context<'_>, member: &Member, table: &Table, backends: Vec<
         forwarded: table.flag("forwarded")?,
         idle_connections: table.count("idle_connections")?,
         slow_start: table.wait("slow_start")?,
+        spill_over: spill_over?,
+        subset: subset(table)?,
         idle_timeout: table.table("timeouts")?.wait("keep_alive")?,
         queue: queue(table.table("queue")?)?,
     })
@@ -74,8 +78,27 @@ fn queue(table: &Table) -> Option<Queue> {
     Some(Queue { size: table.count("size")?, timeout: table.wait("timeout")? })
 }
 
+/// The outer `None` is a note, the inner one is off.
+fn spill_over(context: &mut Context<'_>, pool: &Table, backends: &[Backend]) -> Option<Option<SpillOver>> {
+    let Some(table) = pool.table("spill_over") else { return Some(None) };
+    if backends.windows(2).all(|pair| pair[0].tier == pair[1].tier) {
+        let problem = Problem::new(code::CONFLICT, "nothing can spill over: all backends of this pool are in one tier")
+            .remedy("give those that stand by a `tier = 1`, or leave `spill_over` out");
+        context.error(pool.place("spill_over"), problem);
+        return None;
+    }
+    Some(Some(SpillOver { below_percent: table.count("below")?, full: table.flag("full")? }))
+}
+
+/// The outer `None` is a note, the inner one is off.
+fn subset(pool: &Table) -> Option<Option<Subset>> {
+    let Some(table) = pool.table("subset") else { return Some(None) };
+    let node = table.words("node").map(|words| words.text.to_owned());
+    Some(Some(Subset { size: table.count("size")?, node }))
+}
+
 fn policy(context: &mut Context<'_>, pool: &Table) -> Option<PolicyKind> {
-    const BY_CLIENT: Hashing = Hashing { key: HashKey::Client, bound: None };
+    const BY_CLIENT: Hashing = Hashing::by(HashKey::Client);
     let words = match pool.table("policy") {
         Some(table) => return hashing(context, table),
         None => pool.words("policy")?,
@@ -112,7 +135,14 @@ fn hashing(context: &mut Context<'_>, table: &Table) -> Option<PolicyKind> {
         }
     };
     let key = context.take(words.at, hash_key::parse(words.text))?;
-    Some(policy(Hashing { key, bound: table.ratio("bounded").map(Bound) }))
+    let (bound, among) = (table.ratio("bounded").map(Bound), table.count("among").unwrap_or(1));
+    if among > 1 && (bound.is_some() || table.written("maglev").is_some()) {
+        let problem = Problem::new(code::CONFLICT, "`maglev` and `bounded` give each key one backend")
+            .remedy("`among` goes with `hash` alone");
+        context.error(table.place("among"), problem);
+        return None;
+    }
+    Some(policy(Hashing { key, bound, among }))
 }
 
 /// The backends of a pool with their places; at least one, none of them twice.

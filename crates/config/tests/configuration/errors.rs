@@ -270,6 +270,28 @@ health = "redis"
 }
 
 #[test]
+fn parts_of_a_pool_that_make_no_sense_are_told() {
+    assert_told(
+        "bad_parts",
+        r#"
+[listener.web]
+bind = ":80"
+pool = "a"
+[pool.a]
+policy = { hash = "client", among = 3, bounded = 1.25 }
+backends = ["a:1", "b:1"]
+spill_over = { below = 50 }
+subset = { size = 0 }
+[pool.b]
+policy = { among = 3 }
+backends = ["a:1", { address = "b:1", tier = 1 }]
+spill_over = { below = 101, ful = true }
+subset = 20
+"#,
+    );
+}
+
+#[test]
 fn limits_that_limit_nothing_are_told() {
     assert_told(
         "limits_of_nothing",

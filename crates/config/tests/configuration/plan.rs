@@ -166,7 +166,7 @@ fn pools_have_backends_checks_and_terms() {
     assert_eq!(check.kind, ProbeKind::Http(Box::new(Question::get("/healthz"))));
     assert_eq!((check.interval, check.timeout), (Duration::from_secs(5), Duration::from_millis(500)));
     assert_eq!((check.fall, check.rise), (2, 1));
-    let hashing = Hashing { key: HashKey::Cookie("session".to_owned()), bound: Some(Bound(125)) };
+    let hashing = Hashing { key: HashKey::Cookie("session".to_owned()), bound: Some(Bound(125)), among: 1 };
     assert_eq!(plan.pools[1].policy, PolicyKind::Hash(hashing));
     assert_eq!(plan.pools[1].health.as_ref().unwrap().kind, ProbeKind::Alive);
     assert_eq!(plan.pools[1].backends[0].address, Address::Name("api.internal".to_owned(), 80));
@@ -280,7 +280,7 @@ fn each_policy_is_read() {
     for name in ["round-robin", "random", "least-requests", "power-of-two", "peak-ewma", "ip-hash", "maglev", "first"] {
         assert_eq!(policy(&format!("\"{name}\"")).name(), name);
     }
-    let hashing = |key, bound| Hashing { key, bound };
+    let hashing = |key, bound| Hashing { key, bound, among: 1 };
     assert_eq!(policy("\"maglev\""), PolicyKind::Maglev(hashing(HashKey::Client, None)));
     assert_eq!(policy("{ maglev = \"path\" }"), PolicyKind::Maglev(hashing(HashKey::Path, None)));
     let user = HashKey::Header("x-user".to_owned());
@@ -289,6 +289,35 @@ fn each_policy_is_read() {
         policy("{ hash = \"query:${env:NAME:-id}\", bounded = \"${env:BOUND:-1.5}\" }"),
         PolicyKind::Hash(hashing(HashKey::Query("id".to_owned()), Some(Bound(150))))
     );
+}
+
+#[test]
+fn keys_among_several_tiers_that_spill_over_and_subsets() {
+    let plan = plan_of(
+        r#"
+[listener.web]
+bind = ":8080"
+pool = "app"
+[pool.app]
+policy = { hash = "client", among = 3 }
+backends = ["a:1", { address = "b:1", tier = 1 }]
+spill_over = { below = 60, full = true }
+subset = { size = 5, node = "${env:POD:-n1}" }
+[pool.other]
+backends = ["a:1", { address = "b:1", tier = 1 }]
+spill_over = {}
+subset = {}
+[[route]]
+path = "/o"
+pool = "other"
+"#,
+    );
+    let [app, other] = plan.pools.as_slice() else { panic!() };
+    assert_eq!(app.policy, PolicyKind::Hash(Hashing { key: HashKey::Client, bound: None, among: 3 }));
+    assert_eq!(app.spill_over, Some(SpillOver { below_percent: 60, full: true }));
+    assert_eq!(app.subset, Some(Subset { size: 5, node: Some("n1".to_owned()) }));
+    assert_eq!(other.spill_over, Some(SpillOver { below_percent: 70, full: false }));
+    assert_eq!(other.subset, Some(Subset { size: 20, node: None }));
 }
 
 #[test]

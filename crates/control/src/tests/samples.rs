@@ -51,6 +51,8 @@ pub(crate) fn pool(name: &str, backends: u16) -> Pool {
         idle_timeout: None,
         queue: policy::plan::Queue::default(),
         slow_start: None,
+        spill_over: None,
+        subset: None,
     }
 }
 

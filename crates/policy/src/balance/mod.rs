@@ -21,6 +21,9 @@ mod rendezvous;
 mod round_robin;
 mod running;
 mod shares;
+mod sharing;
+mod spill;
+mod subset;
 mod tiers;
 mod tournament;
 
@@ -33,10 +36,11 @@ use power_of_two::PowerOfTwo;
 use random::Random;
 use rendezvous::Rendezvous;
 use round_robin::RoundRobin;
+use sharing::Sharing;
 pub use tiers::Awaited;
-use tiers::Tiers;
+use tiers::{Chance, Slots, Tiers};
 
-use crate::plan::{Backend, PolicyKind};
+use crate::plan::{Backend, PolicyKind, SpillOver};
 use crate::rng::Rng;
 
 pub use latency::{Evidence, Latency};
@@ -102,29 +106,63 @@ pub trait Balancer {
     fn pick_with_room(&mut self, pick: &mut Pick<'_>, room: &dyn Fn(usize) -> bool) -> Option<usize>;
 }
 
-/// Makes the balancer of a policy for one worker. `seed` makes workers start at different phases; `ip-hash`, `hash` and
-/// `maglev` ignore it, so that all workers and nodes send a key to the same backend.
+/// What a balancer goes by beside its policy and its backends.
+#[derive(Clone, Debug, Default)]
+pub struct Terms {
+    /// Makes workers start at different phases; `ip-hash`, `hash` and `maglev` ignore it, so that all workers and nodes
+    /// send a key to the same backend.
+    pub seed: u64,
+    /// When requests go to higher tiers although lower ones have ready backends.
+    pub spill_over: Option<SpillOver>,
+    /// Which part of the backends this node uses.
+    pub share: Option<NodeShare>,
+}
+
+/// The backends of each level that one node uses.
+#[derive(Clone, Copy, Debug)]
+pub struct NodeShare {
+    /// How many; at least 1.
+    pub size: u16,
+    /// A hash of the node's name.
+    pub node: u64,
+}
+
+impl Terms {
+    /// Nothing but a seed.
+    #[must_use]
+    pub fn seeded(seed: u64) -> Self {
+        Self { seed, ..Self::default() }
+    }
+}
+
+/// Makes the balancer of a policy for one worker.
 ///
 /// Until told otherwise, every backend is [`Standing::Unknown`], even one that the file wants drained: who drives the
 /// balancer tells it of that, too. Indices are those of `backends`, of which a pool has at most 65,536.
 #[must_use]
-pub fn new(kind: &PolicyKind, backends: &[Backend], seed: u64) -> Box<dyn Balancer> {
+pub fn new(kind: &PolicyKind, backends: &[Backend], terms: Terms) -> Box<dyn Balancer> {
+    let seed = terms.seed;
+    let slots = Slots::new(backends, &terms, if kind.hash_key().is_some() { Chance::OfKey } else { Chance::Free });
     match kind {
-        PolicyKind::RoundRobin => Box::new(Tiers::new(backends, move || RoundRobin::new(seed))),
-        PolicyKind::Random => Box::new(Tiers::new(backends, Random::default)),
-        PolicyKind::LeastRequests => Box::new(Tiers::new(backends, move || LeastRequests::new(seed))),
-        PolicyKind::PowerOfTwo => Box::new(Tiers::new(backends, PowerOfTwo::default)),
-        PolicyKind::PeakEwma => Box::new(Tiers::new(backends, PeakEwma::default)),
-        PolicyKind::IpHash => Box::new(Tiers::new(backends, || Keyed::new(Rendezvous::default(), None))),
+        PolicyKind::RoundRobin => Box::new(Tiers::new(slots, move || RoundRobin::new(seed))),
+        PolicyKind::Random => Box::new(Tiers::new(slots, Random::default)),
+        PolicyKind::LeastRequests => Box::new(Tiers::new(slots, move || LeastRequests::new(seed))),
+        PolicyKind::PowerOfTwo => Box::new(Tiers::new(slots, PowerOfTwo::default)),
+        PolicyKind::PeakEwma => Box::new(Tiers::new(slots, PeakEwma::default)),
+        PolicyKind::IpHash => Box::new(Tiers::new(slots, || Keyed::new(Rendezvous::default(), None))),
+        PolicyKind::Hash(hashing) if hashing.among > 1 => {
+            let among = hashing.among;
+            Box::new(Tiers::new(slots, move || Sharing::new(among)))
+        }
         PolicyKind::Hash(hashing) => {
             let bound = hashing.bound;
-            Box::new(Tiers::new(backends, move || Keyed::new(Rendezvous::default(), bound)))
+            Box::new(Tiers::new(slots, move || Keyed::new(Rendezvous::default(), bound)))
         }
         PolicyKind::Maglev(hashing) => {
             let bound = hashing.bound;
-            Box::new(Tiers::new(backends, move || Keyed::new(Maglev::default(), bound)))
+            Box::new(Tiers::new(slots, move || Keyed::new(Maglev::default(), bound)))
         }
-        PolicyKind::First => Box::new(Tiers::new(backends, First::default)),
+        PolicyKind::First => Box::new(Tiers::new(slots, First::default)),
     }
 }
 

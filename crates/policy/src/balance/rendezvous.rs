@@ -78,7 +78,8 @@ pub(super) fn rendezvous<'a>(members: impl Iterator<Item = &'a Member>, place: u
     arrivals.min_by(|one, other| one.0.total_cmp(&other.0)).map(|(_, backend)| backend)
 }
 
-fn arrival(member: &Member, place: u64) -> f64 {
+/// When a member comes to a place, which should be well mixed.
+pub(super) fn arrival(member: &Member, place: u64) -> f64 {
     /// Of 2^53 steps between 0 and 1, all exact; the half keeps away from the logarithm of zero.
     const STEP: f64 = 1.0 / (1u64 << 53) as f64;
     let chance = ((mix(member.key ^ place) >> 11) as f64 + 0.5) * STEP;

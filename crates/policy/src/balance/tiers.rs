@@ -4,9 +4,10 @@
 //! the policy's business ([`Choose`]). A change of standing is O(n) and only marks the two levels it touches; the policy
 //! hears of its new members and weights at the next pick, so that a burst of changes costs one rebuild.
 
-use super::{Balancer, Loads, Pick, Standing, avoid};
-use crate::plan::Backend;
-use crate::rng::{Rng, hash};
+use super::spill::{self, Tier};
+use super::{Balancer, Loads, NodeShare, Pick, Standing, Terms, avoid, subset};
+use crate::plan::{Backend, SpillOver};
+use crate::rng::{Rng, hash, mix};
 
 /// A whole weight, in thousandths.
 pub(super) const WHOLE: u16 = 1000;
@@ -129,35 +130,71 @@ struct Level<P> {
     rank: Rank,
     members: Vec<Member>,
     policy: P,
-    /// Whether the policy has heard of the members.
-    told: bool,
+    /// The members that the policy has heard of: all, or what this node uses of them. Empty after a change.
+    used: Vec<Member>,
 }
 
-impl<P> Level<P> {
-    /// Whether a member is not in `tried`.
+impl<P: Choose> Level<P> {
+    /// Whether a member that is used is not in `tried`.
     fn has_untried(&self, tried: &[u16]) -> bool {
-        if self.members.len() > tried.len() {
-            return true;
+        self.used.len() > tried.len() || self.used.iter().any(|member| !avoid::has(tried, member.backend))
+    }
+
+    /// Tells the policy of its members, if they have changed.
+    fn tell(&mut self, share: Option<NodeShare>, loads: &dyn Loads) {
+        if self.used.is_empty() {
+            self.used = share.map_or_else(|| self.members.clone(), |share| subset::of(&self.members, share));
+            self.policy.members_changed(&self.used, loads);
         }
-        self.members.iter().any(|member| !avoid::has(tried, member.backend))
+    }
+}
+
+/// What decides which tier a request spills over to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Chance {
+    /// Any.
+    Free,
+    /// Its key, so that it always goes to the same.
+    OfKey,
+}
+
+/// The backends of a pool, eligible or not, and the terms on which they are chosen.
+pub(super) struct Slots {
+    slots: Vec<Slot>,
+    spill_over: Option<SpillOver>,
+    chance: Chance,
+    share: Option<NodeShare>,
+}
+
+impl Slots {
+    pub(super) fn new(backends: &[Backend], terms: &Terms, chance: Chance) -> Self {
+        let slots = (0..=u16::MAX).zip(backends).map(|(index, backend)| Slot::new(index, backend)).collect();
+        Self { slots, spill_over: terms.spill_over, chance, share: terms.share }
+    }
+
+    /// Weight of a tier that is not out by the operator.
+    fn weight_of(&self, tier: u8) -> u64 {
+        let wanted = |slot: &&Slot| slot.tier == tier && slot.standing != Standing::Excluded;
+        self.slots.iter().filter(wanted).map(|slot| spill::whole(slot.weight)).sum()
     }
 }
 
 /// A policy over a whole pool.
 pub(super) struct Tiers<P> {
-    slots: Vec<Slot>,
+    pool: Slots,
     /// In the order of choice, none without members.
     levels: Vec<Level<P>>,
+    /// Where the share of each tier ends that has a level; empty after a change, and where nothing spills over.
+    ends: Vec<f64>,
     /// Makes a policy without members.
     make: Box<dyn Fn() -> P>,
 }
 
 impl<P: Choose> Tiers<P> {
     /// A policy for each level, all of which `make` makes without members.
-    pub(super) fn new(backends: &[Backend], make: impl Fn() -> P + 'static) -> Self {
-        let slots: Vec<_> = (0..=u16::MAX).zip(backends).map(|(index, backend)| Slot::new(index, backend)).collect();
-        let mut tiers = Self { slots, levels: Vec::new(), make: Box::new(make) };
-        for index in 0..tiers.slots.len() {
+    pub(super) fn new(pool: Slots, make: impl Fn() -> P + 'static) -> Self {
+        let mut tiers = Self { pool, levels: Vec::new(), ends: Vec::new(), make: Box::new(make) };
+        for index in 0..tiers.pool.slots.len() {
             tiers.enter(index);
         }
         tiers
@@ -165,91 +202,149 @@ impl<P: Choose> Tiers<P> {
 
     /// Puts a backend into the level of its rank, which it may be the first of.
     fn enter(&mut self, index: usize) {
-        let slot = &self.slots[index];
+        let slot = &self.pool.slots[index];
         let Some(rank) = slot.rank() else { return };
         let at = self.levels.binary_search_by_key(&rank, |level| level.rank).unwrap_or_else(|at| {
-            let level = Level { rank, members: Vec::new(), policy: (self.make)(), told: false };
+            let level = Level { rank, members: Vec::new(), policy: (self.make)(), used: Vec::new() };
             self.levels.insert(at, level);
             at
         });
         let level = &mut self.levels[at];
         let place = level.members.partition_point(|member| member.backend < slot.member.backend);
         level.members.insert(place, slot.member);
-        level.told = false;
+        level.used.clear();
     }
 
     /// Takes a backend out of the level of its rank, which ends with its last member.
     fn leave(&mut self, index: usize) {
         let Some(at) = self.level_of(index) else { return };
-        let backend = self.slots[index].member.backend;
+        let backend = self.pool.slots[index].member.backend;
         let level = &mut self.levels[at];
         level.members.retain(|member| member.backend != backend);
-        level.told = false;
+        level.used.clear();
         if level.members.is_empty() {
             self.levels.remove(at);
         }
     }
 
     fn level_of(&self, index: usize) -> Option<usize> {
-        let rank = self.slots.get(index)?.rank()?;
+        let rank = self.pool.slots.get(index)?.rank()?;
         self.levels.iter().position(|level| level.rank == rank)
     }
 
     /// The first level with an untried backend. Levels that are ejected or out count only when there is no other.
-    fn untried_level(&self, tried: &[u16]) -> Option<usize> {
+    fn untried_level(&mut self, tried: &[u16], loads: &dyn Loads) -> Option<usize> {
         let hopeful = match self.levels.iter().take_while(|level| level.rank < Rank::Ejected).count() {
             0 => self.levels.len(),
             hopeful => hopeful,
         };
-        self.levels.iter().take(hopeful).position(|level| level.has_untried(tried))
+        let share = self.pool.share;
+        self.levels.iter_mut().take(hopeful).position(|level| {
+            level.tell(share, loads);
+            level.has_untried(tried)
+        })
+    }
+
+    /// The level that a first attempt spills over to.
+    fn spilled_level(&mut self, pick: &mut Pick<'_>) -> Option<usize> {
+        let terms = self.pool.spill_over.filter(|_| pick.tried.is_empty())?;
+        if self.ends.is_empty() {
+            let tier = |level: &Level<P>| match level.rank {
+                Rank::Ready(tier) => {
+                    let ready = level.members.iter().map(|member| u64::from(member.weight)).sum();
+                    Some(Tier { ready, all: self.pool.weight_of(tier) })
+                }
+                _ => None,
+            };
+            let tiers: Vec<Tier> = self.levels.iter().map_while(tier).collect();
+            self.ends = spill::ends(&terms, &tiers);
+        }
+        if self.ends.len() < 2 {
+            return None;
+        }
+        let chance = match self.pool.chance {
+            Chance::Free => pick.rng.next_u64(),
+            Chance::OfKey => mix(pick.key ^ 0x3c6e_f372_fe94_f82b),
+        };
+        let at = spill::tier(&self.ends, chance);
+        self.levels[at].tell(self.pool.share, pick.loads);
+        Some(at)
+    }
+
+    /// The level to choose from, and what of it to avoid.
+    fn level_for<'t>(&mut self, pick: &mut Pick<'t>) -> (usize, &'t [u16]) {
+        if let Some(at) = self.spilled_level(pick) {
+            return (at, &[]);
+        }
+        match self.untried_level(pick.tried, pick.loads) {
+            Some(at) => (at, pick.tried),
+            None => (0, &[]),
+        }
     }
 
     fn pick_within(&mut self, pick: &mut Pick<'_>) -> Option<usize> {
-        let (at, all_tried) = match self.untried_level(pick.tried) {
-            Some(at) => (at, false),
-            None => (0, true),
-        };
+        // Nearly always nothing has changed, nothing was tried and nothing spills over.
+        if let Some(level) = self.levels.first_mut()
+            && pick.tried.is_empty()
+            && self.pool.spill_over.is_none()
+            && !level.used.is_empty()
+        {
+            return level.policy.choose(pick).map(usize::from);
+        }
+        let (at, tried) = self.level_for(pick);
         let level = self.levels.get_mut(at)?;
-        if !level.told {
-            level.policy.members_changed(&level.members, pick.loads);
-            level.told = true;
+        level.policy.choose(&mut Pick { tried, rng: &mut *pick.rng, ..*pick }).map(usize::from)
+    }
+
+    /// A backend with room of a level.
+    fn pick_of(&mut self, at: usize, pick: &mut Pick<'_>, room: &dyn Fn(usize) -> bool) -> Option<usize> {
+        let level = self.levels.get_mut(at)?;
+        level.tell(self.pool.share, pick.loads);
+        let full = level.used.iter().map(|member| member.backend).filter(|backend| !room(usize::from(*backend)));
+        let avoid = avoid::sorted(pick.tried.iter().copied().chain(full));
+        if !level.has_untried(&avoid) {
+            return None;
         }
-        if all_tried {
-            return level.policy.choose(&mut Pick { tried: &[], rng: &mut *pick.rng, ..*pick }).map(usize::from);
-        }
-        level.policy.choose(pick).map(usize::from)
+        level.policy.choose(&mut Pick { tried: &avoid, rng: &mut *pick.rng, ..*pick }).map(usize::from)
+    }
+
+    /// A change of who is in which level, or with which weight.
+    fn changed(&mut self) {
+        self.ends.clear();
     }
 
     fn load_changed(&mut self, index: usize, loads: &dyn Loads) {
         if let Some(at) = self.level_of(index) {
-            self.levels[at].policy.load_changed(self.slots[index].member.backend, loads);
+            self.levels[at].policy.load_changed(self.pool.slots[index].member.backend, loads);
         }
     }
 }
 
 impl<P: Choose> Balancer for Tiers<P> {
     fn backend_changed(&mut self, backend: usize, standing: Standing) {
-        if self.slots.get(backend).is_none_or(|slot| slot.standing == standing) {
+        if self.pool.slots.get(backend).is_none_or(|slot| slot.standing == standing) {
             return;
         }
         self.leave(backend);
-        self.slots[backend].standing = standing;
+        self.pool.slots[backend].standing = standing;
         self.enter(backend);
+        self.changed();
     }
 
     fn weight_changed(&mut self, backend: usize, permille: u16) {
-        let Some(slot) = self.slots.get_mut(backend) else { return };
+        let Some(slot) = self.pool.slots.get_mut(backend) else { return };
         let before = slot.member.permille;
         slot.weigh(permille);
         let member = slot.member;
         if member.permille == before {
             return;
         }
+        self.changed();
         let Some(at) = self.level_of(backend) else { return };
         let level = &mut self.levels[at];
         if let Some(place) = position(&level.members, member.backend) {
             level.members[place] = member;
-            level.told = false;
+            level.used.clear();
         }
     }
 
@@ -274,17 +369,15 @@ impl<P: Choose> Balancer for Tiers<P> {
         if room(first) {
             return Some(first);
         }
-        let (at, tried) = match self.untried_level(pick.tried) {
-            Some(at) => (at, pick.tried),
-            None => (0, [].as_slice()),
-        };
-        let level = self.levels.get_mut(at)?;
-        let full = level.members.iter().map(|member| member.backend).filter(|backend| !room(usize::from(*backend)));
-        let avoid = avoid::sorted(tried.iter().copied().chain(full));
-        if !level.has_untried(&avoid) {
+        let (at, tried) = self.level_for(pick);
+        let mut within = Pick { tried, rng: &mut *pick.rng, ..*pick };
+        if let Some(found) = self.pick_of(at, &mut within, room) {
+            return Some(found);
+        }
+        if !self.pool.spill_over.is_some_and(|terms| terms.full) {
             return None;
         }
-        let mut within = Pick { tried: &avoid, rng: &mut *pick.rng, ..*pick };
-        level.policy.choose(&mut within).map(usize::from)
+        let ready = self.levels.iter().take_while(|level| matches!(level.rank, Rank::Ready(_))).count();
+        (0..ready).find_map(|at| self.pick_of(at, &mut within, room))
     }
 }

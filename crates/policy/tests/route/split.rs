@@ -48,6 +48,8 @@ fn pool(name: &str) -> Pool {
         idle_timeout: None,
         queue: policy::plan::Queue::default(),
         slow_start: None,
+        spill_over: None,
+        subset: None,
     }
 }
 

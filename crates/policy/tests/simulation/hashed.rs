@@ -8,7 +8,7 @@ use crate::world::{Outcome, Setup, homes};
 use crate::{QUEUE, compare, pool};
 
 fn by_key(bound: Option<Bound>) -> Hashing {
-    Hashing { key: HashKey::Client, bound }
+    Hashing { key: HashKey::Client, bound, among: 1 }
 }
 
 /// The share of requests that went to their key's own backend first.

@@ -7,7 +7,7 @@ use std::cell::Cell;
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 
-use policy::balance::{self, Balancer, Evidence, Latency, Loads, Pick, Standing};
+use policy::balance::{self, Balancer, Evidence, Latency, Loads, Pick, Standing, Terms};
 use policy::plan::{Address, Backend, PolicyKind, Wanted};
 use policy::rng::Rng;
 
@@ -83,7 +83,7 @@ impl Outcome {
 /// The backend that each of some keys has while nothing runs.
 pub(crate) fn homes(kind: &PolicyKind, backends: usize, keys: impl Iterator<Item = u64>) -> Vec<usize> {
     let backends: Vec<Backend> = (0..backends).map(backend).collect();
-    let mut balancer = balance::new(kind, &backends, 0);
+    let mut balancer = balance::new(kind, &backends, Terms::default());
     let idle = Shared::new(backends.len());
     let mut rng = Rng::new(0);
     let mut pick = |key| balancer.pick(&mut Pick { key, tried: &[], rng: &mut rng, loads: &idle, now_ms: 0 }).unwrap();
@@ -204,7 +204,7 @@ impl<'a> World<'a> {
     fn new(kind: &PolicyKind, setup: &'a Setup) -> Self {
         let backends: Vec<Backend> = (0..setup.servers.len()).map(backend).collect();
         let worker = |seed: usize| {
-            let mut balancer = balance::new(kind, &backends, seed as u64);
+            let mut balancer = balance::new(kind, &backends, Terms::seeded(seed as u64));
             (0..backends.len()).for_each(|backend| balancer.backend_changed(backend, Standing::Ready));
             (balancer, Rng::new(setup.seed ^ seed as u64))
         };

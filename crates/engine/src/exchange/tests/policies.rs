@@ -123,7 +123,7 @@ fn a_slow_client_does_not_make_its_backend_look_slow() {
 fn a_key_stays_at_its_backend_and_who_has_none_goes_by_address() {
     run(async {
         let backends = [echo_backend().await, echo_backend().await, echo_backend().await];
-        let hashing = Hashing { key: HashKey::Header("x-user".to_owned()), bound: None };
+        let hashing = Hashing::by(HashKey::Header("x-user".to_owned()));
         for policy in [PolicyKind::Hash(hashing.clone()), PolicyKind::Maglev(hashing)] {
             let worker = worker(policy, &backends);
             let mut used = 0;

@@ -11,21 +11,24 @@ mod random;
 mod rendezvous;
 mod room;
 mod round_robin;
+mod spill;
+mod subset;
 mod weights;
 
 use std::cell::RefCell;
 use std::net::{IpAddr, Ipv4Addr};
 use std::rc::Rc;
 
-use super::{Balancer, Evidence, Latency, Loads, Pick, Standing};
+use super::{Balancer, Evidence, Latency, Loads, NodeShare, Pick, Standing, Terms};
 use crate::hashing::{Bound, HashKey, Hashing, client_key};
-use crate::plan::{Address, Backend, PolicyKind, Wanted};
+use crate::plan::{Address, Backend, PolicyKind, SpillOver, Wanted};
 use crate::rng::Rng;
 
-const HASH: PolicyKind = PolicyKind::Hash(Hashing { key: HashKey::Client, bound: None });
-const MAGLEV: PolicyKind = PolicyKind::Maglev(Hashing { key: HashKey::Client, bound: None });
-const BOUNDED: PolicyKind = PolicyKind::Hash(Hashing { key: HashKey::Client, bound: Some(Bound(125)) });
-const BOUNDED_MAGLEV: PolicyKind = PolicyKind::Maglev(Hashing { key: HashKey::Client, bound: Some(Bound(125)) });
+const HASH: PolicyKind = PolicyKind::Hash(Hashing::by(HashKey::Client));
+const MAGLEV: PolicyKind = PolicyKind::Maglev(Hashing::by(HashKey::Client));
+const BOUNDED: PolicyKind = PolicyKind::Hash(Hashing { key: HashKey::Client, bound: Some(Bound(125)), among: 1 });
+const BOUNDED_MAGLEV: PolicyKind =
+    PolicyKind::Maglev(Hashing { key: HashKey::Client, bound: Some(Bound(125)), among: 1 });
 
 const KINDS: [PolicyKind; 11] = [
     PolicyKind::RoundRobin,
@@ -97,7 +100,12 @@ struct Worker {
 
 impl Worker {
     fn new(kind: PolicyKind, backends: &[Backend], seed: u64) -> Self {
-        Self { balancer: super::new(&kind, backends, seed), rng: Rng::new(seed), requests: Rc::default(), now_ms: 0 }
+        Self::on_terms(kind, backends, Terms::seeded(seed))
+    }
+
+    fn on_terms(kind: PolicyKind, backends: &[Backend], terms: Terms) -> Self {
+        let seed = terms.seed;
+        Self { balancer: super::new(&kind, backends, terms), rng: Rng::new(seed), requests: Rc::default(), now_ms: 0 }
     }
 
     /// A worker all of whose backends are ready.
