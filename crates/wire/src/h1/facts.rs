@@ -70,6 +70,8 @@ pub(super) struct Facts {
     pub(super) expects_other: bool,
     /// `TE: trailers`.
     pub(super) takes_trailers: bool,
+    /// There is a `Date`.
+    pub(super) has_date: bool,
 }
 
 impl Facts {
@@ -92,6 +94,7 @@ impl Facts {
             }
             Name::Expect => self.note_expectations(value),
             Name::Te => self.note_te(value),
+            Name::Date => self.has_date = true,
             _ => {}
         }
         Ok(())

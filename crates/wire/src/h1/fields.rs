@@ -15,6 +15,7 @@ const LINE_END: &[u8] = b"\r\n";
 /// A field line, cut into pieces.
 pub(super) struct Line<'a> {
     name: &'a [u8],
+    known: Name,
     value: &'a [u8],
     /// The value and all that follows it.
     from_value: &'a [u8],
@@ -28,12 +29,11 @@ impl Line<'_> {
     pub(super) fn field(&self, buf: &[u8], bytes: &[u8]) -> Field {
         let name = buf.len() - bytes.len();
         let value = buf.len() - self.from_value.len();
-        let known = Name::of(self.name);
         Field {
             name: Span::new(name, name + self.name.len()),
             value: Span::new(value, value + self.value.len()),
-            known,
-            hop_by_hop: known != Name::Other && known.is_hop_by_hop(),
+            known: self.known,
+            hop_by_hop: self.known != Name::Other && self.known.is_hop_by_hop(),
         }
     }
 }
@@ -87,7 +87,7 @@ fn plain_line(bytes: &[u8]) -> Option<Line<'_>> {
     if value.starts_with(b" ") || value.ends_with(b" ") {
         return None;
     }
-    Some(Line { name, value, from_value, rest })
+    Some(Line { name, known: Name::of(name), value, from_value, rest })
 }
 
 /// A line of any look, but not the empty one.
@@ -103,7 +103,7 @@ fn other_line(bytes: &[u8]) -> Result<Line<'_>, Stop> {
     let after_value = after_text(from_value);
     let rest = after_line_end(after_value, "control character in a field value")?;
     let value = trimmed_end(&from_value[..from_value.len() - after_value.len()]);
-    Ok(Line { name, value, from_value, rest })
+    Ok(Line { name, known: Name::of_unusual(name), value, from_value, rest })
 }
 
 /// Why no colon follows the name, which may be empty.

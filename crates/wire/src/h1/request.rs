@@ -19,7 +19,8 @@ const MAX_METHOD_BYTES: usize = 32;
 const HTTP2_REQUEST_LINE: &[u8] = b"PRI * HTTP/2.0\r\n";
 
 /// Parses a request head at the front of `buf`. On [`Parsed::Partial`], call again with the same bytes and more; nothing
-/// is remembered in between, and `out` means nothing until the head is complete.
+/// is remembered in between. Until the head is complete, and when it is refused, `out` holds what the request line says,
+/// and nothing while that is not whole.
 ///
 /// A `Connection` option that names `Host`, `Content-Length` or `Transfer-Encoding` is refused; one that names
 /// credentials or forwarding fields (`Authorization`, `Cookie`, `Via`, `X-Forwarded-*`, …) does not remove them.
@@ -34,15 +35,20 @@ pub fn parse_request(buf: &[u8], limits: &Limits, out: &mut Request) -> Result<P
     let head = &buf[..buf.len().min(limit)];
     match read_head(head, limits, out) {
         Ok(end) => Ok(Parsed::Complete(end)),
-        Err(Stop::Refused(refusal)) => Err(refusal),
-        Err(Stop::Partial) if head.len() == limit => Err(Refusal { status: 431, why: "request head too large" }),
-        Err(Stop::Partial) => Ok(Parsed::Partial),
+        Err(stop) => {
+            out.keep_line();
+            match stop {
+                Stop::Refused(refusal) => Err(refusal),
+                Stop::Partial if head.len() == limit => Err(Refusal { status: 431, why: "request head too large" }),
+                Stop::Partial => Ok(Parsed::Partial),
+            }
+        }
     }
 }
 
 fn read_head(buf: &[u8], limits: &Limits, out: &mut Request) -> Result<usize, Stop> {
     let start = skip_empty_lines(buf)?;
-    let (target, fields) = read_request_line(buf, start, limits, out)?;
+    let (target, fields) = read_request_line(buf, start, limits, out).inspect_err(|_| out.clear())?;
     if is_surely_partial(&buf[start..]) {
         return Err(Stop::Partial);
     }

@@ -7,10 +7,11 @@ use wire::head::Answer;
 
 use super::*;
 
-const STAYS: Client = Client { version: Version::Http11, method: Method::Get, keep_alive: true };
+const DATE: DateLine = *b"Date: Tue, 15 Nov 1994 08:12:31 GMT\r\n";
+const STAYS: Client = Client { version: Version::Http11, method: Method::Get, keep_alive: true, date: DATE };
 
 fn old(keep_alive: bool) -> Client {
-    Client { version: Version::Http10, method: Method::Get, keep_alive }
+    Client { version: Version::Http10, method: Method::Get, keep_alive, date: DATE }
 }
 
 /// What a client gets of a backend's answer.
@@ -165,5 +166,32 @@ fn rfc9112_9_3_a_connection_that_closes_says_so() {
     let closes = Client { keep_alive: false, ..STAYS };
     for (client, expected) in [(STAYS, ""), (closes, "close"), (old(true), "keep-alive"), (old(false), "close")] {
         assert_eq!(values(&own(client, 404, Vec::new()).0, "connection").join(","), expected);
+    }
+}
+
+#[test]
+fn rfc9110_6_6_1_an_answer_without_a_date_gets_one() {
+    let ours = ["Tue, 15 Nov 1994 08:12:31 GMT"];
+    for (start, fields, expected) in [
+        ("HTTP/1.1 200 OK", "Content-Length: 0\r\n", &ours[..]),
+        ("HTTP/1.1 304 Not Modified", "", &ours),
+        ("HTTP/1.1 500 No", "Content-Length: 0\r\n", &ours),
+        ("HTTP/1.1 200 OK", "date: theirs\r\nContent-Length: 0\r\n", &["theirs"]),
+        ("HTTP/1.1 103 Early Hints", "", &[]),
+    ] {
+        let (_, lines) = forward(STAYS, start, fields, &Rules::none());
+        assert_eq!(values(&lines, "date"), expected, "{start} {fields}");
+    }
+    let (_, lines) = forward(STAYS, "HTTP/1.1 200 OK", "Content-Length: 0\r\n", &Rules::remove("Date"));
+    assert_eq!(values(&lines, "date"), [""; 0], "a rule has the last word");
+    let (_, lines) = forward(STAYS, "HTTP/1.1 200 OK", "Date: a\r\nContent-Length: 0\r\n", &Rules::set("date", "b"));
+    assert_eq!(values(&lines, "date"), ["b"]);
+}
+
+#[test]
+fn rfc9110_8_6_an_answer_that_has_no_body_says_no_length() {
+    for (start, expected) in [("HTTP/1.1 204 No Content", &[""; 0][..]), ("HTTP/1.1 200 OK", &["0"])] {
+        let (_, lines) = forward(STAYS, start, "Content-Length: 0\r\n", &Rules::none());
+        assert_eq!(values(&lines, "content-length"), expected, "{start}");
     }
 }
