@@ -72,6 +72,8 @@ pub(super) struct Facts {
     pub(super) takes_trailers: bool,
     /// There is a `Date`.
     pub(super) has_date: bool,
+    /// There are names with other signs than hyphens in them.
+    pub(super) odd_names: bool,
 }
 
 impl Facts {

@@ -4,7 +4,7 @@
 //! about where a message ends or whom it is for, nobody behind us gets to see it.
 
 use super::facts::{Coding, Facts};
-use super::fields::{after_line_end, mark_named_by_connection, read_fields};
+use super::fields::{after_line_end, mark_named_by_connection, mark_shadows, read_fields};
 use super::target::{self, Target};
 use super::{Limits, Parsed, Refusal, Stop, bad, is_surely_partial};
 use crate::grammar::{after_token, list};
@@ -54,6 +54,9 @@ fn read_head(buf: &[u8], limits: &Limits, out: &mut Request) -> Result<usize, St
     }
     let mut facts = Facts::default();
     let end = read_fields(buf, fields, limits.fields, &mut out.fields, &mut facts)?;
+    if facts.odd_names {
+        mark_shadows(buf, &mut out.fields);
+    }
     judge_authority(buf, &facts, out)?;
     judge_framing(&facts, out)?;
     judge_connection(buf, &facts, out)?;
