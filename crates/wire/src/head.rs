@@ -88,8 +88,6 @@ pub enum Name {
     Cookie,
     /// `Max-Forwards`.
     MaxForwards,
-    /// `Date`.
-    Date,
     /// A name that CGI and its kin take for another: `Proxy`, which becomes the variable `HTTP_PROXY`, and names that
     /// differ from one of these only in the signs between their words (`Content_Length`, `X.Forwarded_For`).
     Shadow,
@@ -153,7 +151,7 @@ impl Special {
 const LONGEST_SPECIAL: usize = 19;
 
 /// The special names. The first place is that of all others.
-static SPECIAL: [Special; 25] = [
+static SPECIAL: [Special; 24] = [
     Special(b"", Name::Other),
     Special(b"host", Name::Host),
     Special(b"connection", Name::Connection),
@@ -177,7 +175,6 @@ static SPECIAL: [Special; 25] = [
     Special(b"x-request-id", Name::XRequestId),
     Special(b"cookie", Name::Cookie),
     Special(b"max-forwards", Name::MaxForwards),
-    Special(b"date", Name::Date),
     Special(b"proxy", Name::Shadow),
 ];
 
@@ -376,8 +373,6 @@ pub struct Answer {
     pub keep_alive: bool,
     /// The value of `Upgrade` (on 101), else empty.
     pub upgrade: Span,
-    /// There is a `Date`.
-    pub has_date: bool,
 }
 
 impl Answer {
@@ -385,6 +380,13 @@ impl Answer {
     #[must_use]
     pub fn field<'a>(&self, buf: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
         find(&self.fields, buf, name)
+    }
+
+    /// Whether there is a `Date`. Nearly always there is, and early.
+    #[must_use]
+    pub fn has_date(&self, buf: &[u8]) -> bool {
+        let is_date = |field: &Field| field.name.end - field.name.start == 4 && is_word(field.name.of(buf), b"date");
+        self.fields.iter().any(is_date)
     }
 
     /// Forgets everything, keeps the allocations.
@@ -428,7 +430,6 @@ mod tests {
             ("x-request-id", Name::XRequestId),
             ("cookie", Name::Cookie),
             ("max-forwards", Name::MaxForwards),
-            ("date", Name::Date),
             ("proxy", Name::Shadow),
         ];
         for (name, known) in table {

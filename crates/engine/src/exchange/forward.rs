@@ -64,7 +64,14 @@ impl<D: Downstream> Proxied<'_, D> {
 
     /// The answer's body, and what is left of the request's.
     fn poll_answer(&mut self, cx: &mut Context<'_>, up: &mut Upstream<'_>, body: &mut Body) -> Poll<Result<(), Cause>> {
-        let refused = if self.feed.done { None } else { self.poll_request(cx, up).err() };
+        if !self.feed.done
+            && let Err(cause) = self.poll_request(cx, up)
+        {
+            // Neither side may take what it has for whole: not the backend the request, nor the client the answer,
+            // unless that is all here.
+            let last = poll_pump(cx, &mut up.link, self.down, &mut body.progress);
+            return Poll::Ready(if let Poll::Ready(Ok(())) = last { Ok(()) } else { Err(cause) });
+        }
         match poll_pump(cx, &mut up.link, self.down, &mut body.progress) {
             Poll::Ready(Ok(())) => return Poll::Ready(Ok(())),
             Poll::Ready(Err(PumpError::Sink)) => return Poll::Ready(Err(Cause::ClientGone)),
@@ -74,10 +81,6 @@ impl<D: Downstream> Proxied<'_, D> {
                 return Poll::Ready(Err(Cause::Truncated));
             }
             Poll::Pending => {}
-        }
-        if let Some(cause) = refused {
-            // Neither side may take what it has for whole: not the backend the request, nor the client the answer.
-            return Poll::Ready(Err(cause));
         }
         self.set_body_deadline(body);
         if self.down.timer().poll_late(cx).is_ready() {

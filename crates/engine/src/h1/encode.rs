@@ -71,11 +71,14 @@ pub(crate) fn put_request(out: &mut Vec<u8>, head: &RequestHead<'_>) {
     out.extend_from_slice(b" HTTP/1.1\r\nHost: ");
     out.extend_from_slice(head.host);
     out.extend_from_slice(b"\r\n");
-    let plain = head.changes.rules.is_empty();
-    copy_fields(out, buf, &request.fields, |f| {
-        let name = || f.name.of(buf);
-        keeps_request_field(head, f) && (plain || !(head.changes.drops(name()) || shadows_rules(&head.changes, name())))
-    });
+    if head.changes.rules.is_empty() {
+        copy_fields(out, buf, &request.fields, |f| keeps_request_field(head, f));
+    } else {
+        copy_fields(out, buf, &request.fields, |f| {
+            let name = f.name.of(buf);
+            keeps_request_field(head, f) && !head.changes.drops(name) && !shadows_rules(&head.changes, name)
+        });
+    }
     put_connection_request(out, request, buf);
     put_forwarding(out, head);
     out.extend_from_slice(head.changes.lines);
@@ -247,7 +250,7 @@ pub(crate) fn put_answer(out: &mut Vec<u8>, client: Client, head: &AnswerHead<'_
         put_field(out, b"Upgrade", answer.upgrade.of(buf));
     } else if answer.status >= 200 {
         put_connection(out, client.version, begun.keep_alive);
-        if !answer.has_date && (plain || !head.changes.drops(b"date")) {
+        if !answer.has_date(buf) && (plain || !head.changes.drops(b"date")) {
             // RFC 9110, section 6.6.1: whoever has a clock says when an answer without a date came.
             out.extend_from_slice(&client.date);
         }

@@ -36,7 +36,6 @@ fn read_head(buf: &[u8], limits: &Limits, method: Method, out: &mut Answer) -> R
     let mut facts = Facts::default();
     let end = read_fields(buf, at, limits.fields, &mut out.fields, &mut facts)?;
     out.framing = framing(&facts, method, out)?;
-    out.has_date = facts.has_date;
     if facts.length.is_some() && is_bodiless(out.status) {
         keep_length_back(&mut out.fields);
     }

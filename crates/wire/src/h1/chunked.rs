@@ -264,13 +264,14 @@ pub fn trailer_fields(section: &[u8], out: &mut Vec<Field>) -> Result<(), Malfor
 
 fn may_come_late(field: &Field, section: &[u8]) -> bool {
     /// Besides those with a [`Name`], none of which may come late.
-    const FORBIDDEN: [&[u8]; 14] = [
+    const FORBIDDEN: [&[u8]; 15] = [
         b"age",
         b"authorization",
         b"cache-control",
         b"content-encoding",
         b"content-range",
         b"content-type",
+        b"date",
         b"expires",
         b"location",
         b"pragma",

@@ -70,8 +70,6 @@ pub(super) struct Facts {
     pub(super) expects_other: bool,
     /// `TE: trailers`.
     pub(super) takes_trailers: bool,
-    /// There is a `Date`.
-    pub(super) has_date: bool,
     /// There are names with other signs than hyphens in them.
     pub(super) odd_names: bool,
 }
@@ -96,7 +94,6 @@ impl Facts {
             }
             Name::Expect => self.note_expectations(value),
             Name::Te => self.note_te(value),
-            Name::Date => self.has_date = true,
             _ => {}
         }
         Ok(())
