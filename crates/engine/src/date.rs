@@ -5,7 +5,7 @@ use std::io::Write;
 use std::time::SystemTime;
 
 /// `Date: Tue, 15 Nov 1994 08:12:31 GMT` and the line's end: as long as any date (RFC 9110, section 5.6.7).
-pub(crate) type DateLine = [u8; 37];
+type DateLine = [u8; 37];
 
 /// The line as of the last look at the clock, which the worker's housekeeping takes twice a second.
 pub(crate) struct Calendar(Cell<DateLine>);
@@ -13,6 +13,12 @@ pub(crate) struct Calendar(Cell<DateLine>);
 impl Calendar {
     pub(crate) fn new() -> Self {
         Self(Cell::new(line(SystemTime::now())))
+    }
+
+    /// One that stands still, so many seconds after 1970 began.
+    #[cfg(test)]
+    pub(crate) fn at(seconds: u64) -> Self {
+        Self(Cell::new(line(SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(seconds))))
     }
 
     /// Looks at the clock.
@@ -52,7 +58,7 @@ mod tests {
 
     #[test]
     fn a_look_at_the_clock_is_kept() {
-        let calendar = Calendar(Cell::new(line(SystemTime::UNIX_EPOCH)));
+        let calendar = Calendar::at(0);
         calendar.refresh();
         assert_ne!(calendar.line(), line(SystemTime::UNIX_EPOCH));
     }

@@ -330,23 +330,6 @@ impl Request {
         find(&self.fields, buf, name)
     }
 
-    /// Forgets everything but what the request line says, which is how a refused request is known in the log.
-    pub(crate) fn keep_line(&mut self) {
-        let line = Self {
-            method: self.method,
-            method_span: self.method_span,
-            authority: self.authority,
-            path: self.path,
-            query: self.query,
-            has_query: self.has_query,
-            version: self.version,
-            ..Self::default()
-        };
-        self.clear();
-        let (fields, normal_path) = (std::mem::take(&mut self.fields), std::mem::take(&mut self.normal_path));
-        *self = Self { fields, normal_path, ..line };
-    }
-
     /// Forgets everything, keeps the allocations.
     pub fn clear(&mut self) {
         let (mut fields, mut normal_path) = (std::mem::take(&mut self.fields), std::mem::take(&mut self.normal_path));

@@ -347,8 +347,7 @@ impl<'w> Client<'w> {
     fn facts(&self, request_done: bool) -> encode::Client {
         let whole = request_done && self.link.read_done();
         let keep_alive = self.request.keep_alive && whole && !self.worker.stopping.get();
-        let date = self.worker.calendar.line();
-        encode::Client { version: self.request.version, method: self.request.method, keep_alive, date }
+        encode::Client { version: self.request.version, method: self.request.method, keep_alive }
     }
 
     /// Ends the connection so that the client cannot take what it got for a whole answer.
@@ -457,14 +456,14 @@ impl Downstream for Client<'_> {
         let wanted = head.answer.status != 100 || self.request.expects_continue;
         if self.request.version == Version::Http11 && wanted {
             let facts = self.facts(false);
-            put_answer(&mut self.link.mem.out, facts, head);
+            put_answer(&mut self.link.mem.out, facts, head, &self.worker.calendar);
             self.counters().interim.add(1);
         }
     }
 
     fn begin(&mut self, head: &AnswerHead<'_>) {
         let facts = self.facts(head.request_done);
-        let begun = put_answer(&mut self.link.mem.out, facts, head);
+        let begun = put_answer(&mut self.link.mem.out, facts, head, &self.worker.calendar);
         self.keep_alive = begun.keep_alive;
         self.link.begin_write(begun.framing);
     }
@@ -472,7 +471,7 @@ impl Downstream for Client<'_> {
     fn answer(&mut self, own: &OwnAnswer<'_>) {
         let facts = self.facts(own.request_done);
         self.keep_alive = facts.keep_alive;
-        put_own(&mut self.link.mem.out, facts, own);
+        put_own(&mut self.link.mem.out, facts, own, &self.worker.calendar);
         self.link.begin_write(Framing::None);
     }
 

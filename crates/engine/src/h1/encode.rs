@@ -7,7 +7,7 @@ use std::io::Write;
 use wire::h1::encode::{put_decimal, put_field, put_status_line, reason_phrase};
 use wire::head::{Field, Framing, Method, Name, Request, Version};
 
-use crate::date::DateLine;
+use crate::date::Calendar;
 use crate::seam::{AnswerHead, Changes, OwnAnswer, Peer};
 
 /// How we name ourselves in `Via` and `Proxy-Status`.
@@ -222,8 +222,6 @@ pub(crate) struct Client {
     pub(crate) method: Method,
     /// The connection goes on after this answer if framing allows.
     pub(crate) keep_alive: bool,
-    /// The field line of now.
-    pub(crate) date: DateLine,
 }
 
 /// How an answer went out.
@@ -235,7 +233,7 @@ pub(crate) struct Begun {
 }
 
 /// Writes a backend's answer head for an HTTP/1 client.
-pub(crate) fn put_answer(out: &mut Vec<u8>, client: Client, head: &AnswerHead<'_>) -> Begun {
+pub(crate) fn put_answer(out: &mut Vec<u8>, client: Client, head: &AnswerHead<'_>, calendar: &Calendar) -> Begun {
     let (answer, buf) = (head.answer, head.buf);
     out.reserve(answer.fields.last().map_or(0, |f| f.value.end as usize) + 128);
     put_status_line(out, answer.status, answer.reason.of(buf));
@@ -252,7 +250,7 @@ pub(crate) fn put_answer(out: &mut Vec<u8>, client: Client, head: &AnswerHead<'_
         put_connection(out, client.version, begun.keep_alive);
         if !answer.has_date(buf) && (plain || !head.changes.drops(b"date")) {
             // RFC 9110, section 6.6.1: whoever has a clock says when an answer without a date came.
-            out.extend_from_slice(&client.date);
+            out.extend_from_slice(&calendar.line());
         }
     }
     out.extend_from_slice(head.changes.lines);
@@ -282,9 +280,9 @@ fn put_connection(out: &mut Vec<u8>, version: Version, keep_alive: bool) {
 }
 
 /// Writes an answer of our own, body included.
-pub(crate) fn put_own(out: &mut Vec<u8>, client: Client, own: &OwnAnswer<'_>) {
+pub(crate) fn put_own(out: &mut Vec<u8>, client: Client, own: &OwnAnswer<'_>, calendar: &Calendar) {
     put_status_line(out, own.status, reason_phrase(own.status).as_bytes());
-    out.extend_from_slice(&client.date);
+    out.extend_from_slice(&calendar.line());
     let bodiless = matches!(own.status, 204 | 304);
     if !bodiless {
         out.extend_from_slice(b"Content-Length: ");

@@ -36,7 +36,7 @@ pub fn parse_request(buf: &[u8], limits: &Limits, out: &mut Request) -> Result<P
     match read_head(head, limits, out) {
         Ok(end) => Ok(Parsed::Complete(end)),
         Err(stop) => {
-            out.keep_line();
+            keep_line(head, limits, out);
             match stop {
                 Stop::Refused(refusal) => Err(refusal),
                 Stop::Partial if head.len() == limit => Err(Refusal { status: 431, why: "request head too large" }),
@@ -46,9 +46,18 @@ pub fn parse_request(buf: &[u8], limits: &Limits, out: &mut Request) -> Result<P
     }
 }
 
+/// Forgets all but the request line of a head that is not whole or refused, and that, too, if it is at fault.
+#[cold]
+fn keep_line(buf: &[u8], limits: &Limits, out: &mut Request) {
+    out.clear();
+    if skip_empty_lines(buf).and_then(|start| read_request_line(buf, start, limits, out)).is_err() {
+        out.clear();
+    }
+}
+
 fn read_head(buf: &[u8], limits: &Limits, out: &mut Request) -> Result<usize, Stop> {
     let start = skip_empty_lines(buf)?;
-    let (target, fields) = read_request_line(buf, start, limits, out).inspect_err(|_| out.clear())?;
+    let (target, fields) = read_request_line(buf, start, limits, out)?;
     if is_surely_partial(&buf[start..]) {
         return Err(Stop::Partial);
     }

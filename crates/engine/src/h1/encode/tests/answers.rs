@@ -7,11 +7,10 @@ use wire::head::Answer;
 
 use super::*;
 
-const DATE: DateLine = *b"Date: Tue, 15 Nov 1994 08:12:31 GMT\r\n";
-const STAYS: Client = Client { version: Version::Http11, method: Method::Get, keep_alive: true, date: DATE };
+const STAYS: Client = Client { version: Version::Http11, method: Method::Get, keep_alive: true };
 
 fn old(keep_alive: bool) -> Client {
-    Client { version: Version::Http10, method: Method::Get, keep_alive, date: DATE }
+    Client { version: Version::Http10, method: Method::Get, keep_alive }
 }
 
 /// What a client gets of a backend's answer.
@@ -23,7 +22,7 @@ fn forward(client: Client, start: &str, fields: &str, rules: &Rules) -> (Begun, 
     let changes = rules.changes();
     let head = AnswerHead { answer: &answer, buf: text.as_bytes(), changes, request_done: true };
     let mut out = Vec::new();
-    let begun = put_answer(&mut out, client, &head);
+    let begun = put_answer(&mut out, client, &head, &Calendar::at(784_887_151));
     (begun, lines(&out))
 }
 
@@ -131,7 +130,8 @@ fn rules_remove_set_and_add() {
 /// An answer of our own: its head and its body.
 fn own(client: Client, status: u16, fields: Vec<(&str, Cow<'_, [u8]>)>) -> (Vec<String>, Vec<u8>) {
     let mut out = Vec::new();
-    put_own(&mut out, client, &OwnAnswer { status, fields, body: b"no such page\n", request_done: true });
+    let own = OwnAnswer { status, fields, body: b"no such page\n", request_done: true };
+    put_own(&mut out, client, &own, &Calendar::at(0));
     let end = out.windows(4).position(|bytes| bytes == b"\r\n\r\n").expect("a head") + 4;
     (lines(&out[..end]), out[end..].to_vec())
 }
