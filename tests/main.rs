@@ -15,6 +15,8 @@ mod clients;
 #[cfg(test)]
 mod connections;
 #[cfg(test)]
+mod corpus;
+#[cfg(test)]
 mod drills;
 #[cfg(test)]
 mod ejection;

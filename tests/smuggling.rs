@@ -120,7 +120,7 @@ fn play(front: &Evenkeel, attack: &str) {
 }
 
 /// What is wrong with the bytes that a backend got on one connection, read strictly.
-fn fault(bytes: &[u8]) -> Option<String> {
+pub(crate) fn fault(bytes: &[u8]) -> Option<String> {
     let mut rest = bytes;
     while !rest.is_empty() {
         let Some(end) = rest.windows(4).position(|window| window == b"\r\n\r\n") else {

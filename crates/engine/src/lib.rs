@@ -11,6 +11,7 @@ mod cause;
 mod clients;
 pub mod counters;
 mod credits;
+mod date;
 mod exchange;
 mod h1;
 pub mod listen;

@@ -2,12 +2,13 @@
 //!
 //! Owns the choice among kinds of socket and nothing else; every reader and writer of the data plane goes through it.
 
+use std::future::Future;
 use std::io::{self, IoSlice};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
 /// Between the kernel's probes of a silent tunnel.
@@ -73,6 +74,21 @@ impl Stream {
             Self::Unix(unix) => unix.try_read(&mut byte),
         };
         matches!(read, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+    }
+
+    /// Whether the peer has ended its direction or is gone, as far as the last look at the kernel's events tells, even
+    /// while bytes are unread.
+    pub(crate) fn is_left(&self, cx: &mut Context<'_>) -> bool {
+        // What is asked for is urgent data, which nobody sends; the end of the stream comes with it.
+        let ready = match self {
+            Self::Tcp(tcp) => pin!(tcp.ready(Interest::PRIORITY)).poll(cx),
+            Self::Unix(unix) => pin!(unix.ready(Interest::PRIORITY)).poll(cx),
+        };
+        match ready {
+            Poll::Ready(Ok(ready)) => ready.is_read_closed(),
+            Poll::Ready(Err(_)) => true,
+            Poll::Pending => false,
+        }
     }
 
     /// Ends our direction; the peer reads the end of the stream.

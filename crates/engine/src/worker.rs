@@ -23,6 +23,7 @@ use crate::accept::{self, Accepted};
 use crate::backends::WorkerPool;
 use crate::buffers::Buffers;
 use crate::counters::WorkerCounters;
+use crate::date::Calendar;
 use crate::listen::{Group, Sockets};
 use crate::report::{Report, Reports};
 use crate::seam::Peer;
@@ -187,6 +188,7 @@ pub(crate) struct Worker {
     pub(crate) requests: Spare<Request>,
     pub(crate) answers: Spare<Answer>,
     pub(crate) rng: RefCell<Rng>,
+    pub(crate) calendar: Calendar,
     pub(crate) head_limits: Limits,
     pub(crate) stopping: Cell<bool>,
     /// Client connections that wait for their next request without having folded up.
@@ -215,6 +217,7 @@ impl Worker {
             requests: Spare(RefCell::default()),
             answers: Spare(RefCell::default()),
             rng: RefCell::new(Rng::new(random)),
+            calendar: Calendar::new(),
             head_limits,
             stopping: Cell::new(false),
             warm: Cell::new(0),
@@ -287,6 +290,7 @@ impl Worker {
         let mut ticks = tokio::time::interval(HOUSEKEEPING);
         loop {
             ticks.tick().await;
+            self.calendar.refresh();
             self.flush_log();
             let now = Instant::now();
             for (index, pool) in self.pools.iter().enumerate() {

@@ -88,6 +88,9 @@ pub enum Name {
     Cookie,
     /// `Max-Forwards`.
     MaxForwards,
+    /// A name that CGI and its kin take for another: `Proxy`, which becomes the variable `HTTP_PROXY`, and names that
+    /// differ from one of these only in the signs between their words (`Content_Length`, `X.Forwarded_For`).
+    Shadow,
 }
 
 impl Name {
@@ -100,6 +103,20 @@ impl Name {
             0 => Self::Other,
             candidate => SPECIAL[candidate as usize].compared_with(name),
         }
+    }
+
+    /// As [`Name::of`], for a token that may have other signs than hyphens in it: then it may be a [`Name::Shadow`].
+    #[must_use]
+    pub fn of_unusual(name: &[u8]) -> Self {
+        let known = Self::of(name);
+        let mut spelt = [0; LONGEST_SPECIAL];
+        if known != Self::Other || name.len() > LONGEST_SPECIAL {
+            return known;
+        }
+        for (to, from) in spelt.iter_mut().zip(name) {
+            *to = if from.is_ascii_alphanumeric() { *from } else { b'-' };
+        }
+        if Self::of(&spelt[..name.len()]) == Self::Other { Self::Other } else { Self::Shadow }
     }
 
     /// Whether fields of this name are meant for one connection only, listed by `Connection` or not (RFC 9110, section
@@ -130,8 +147,11 @@ impl Special {
     }
 }
 
+/// Bytes of the longest special name.
+const LONGEST_SPECIAL: usize = 19;
+
 /// The special names. The first place is that of all others.
-static SPECIAL: [Special; 23] = [
+static SPECIAL: [Special; 24] = [
     Special(b"", Name::Other),
     Special(b"host", Name::Host),
     Special(b"connection", Name::Connection),
@@ -155,6 +175,7 @@ static SPECIAL: [Special; 23] = [
     Special(b"x-request-id", Name::XRequestId),
     Special(b"cookie", Name::Cookie),
     Special(b"max-forwards", Name::MaxForwards),
+    Special(b"proxy", Name::Shadow),
 ];
 
 /// The only special name that a name can be, by its [`place`]: an index of [`SPECIAL`]. One look here tells most names from
@@ -174,6 +195,7 @@ const fn candidates() -> [u8; 256] {
     while at < SPECIAL.len() {
         let name = SPECIAL[at].0;
         let candidate = &mut table[place(name.len(), name[name.len() - 2])];
+        assert!(name.len() <= LONGEST_SPECIAL, "of_unusual would not find it");
         assert!(*candidate == 0, "two special names in one place");
         *candidate = at as u8;
         at += 1;
@@ -343,6 +365,13 @@ impl Answer {
         find(&self.fields, buf, name)
     }
 
+    /// Whether there is a `Date`. Nearly always there is, and early.
+    #[must_use]
+    pub fn has_date(&self, buf: &[u8]) -> bool {
+        let is_date = |field: &Field| field.name.end - field.name.start == 4 && is_word(field.name.of(buf), b"date");
+        self.fields.iter().any(is_date)
+    }
+
     /// Forgets everything, keeps the allocations.
     pub fn clear(&mut self) {
         let mut fields = std::mem::take(&mut self.fields);
@@ -384,6 +413,7 @@ mod tests {
             ("x-request-id", Name::XRequestId),
             ("cookie", Name::Cookie),
             ("max-forwards", Name::MaxForwards),
+            ("proxy", Name::Shadow),
         ];
         for (name, known) in table {
             assert_eq!(Name::of(name.as_bytes()), known);
@@ -396,5 +426,25 @@ mod tests {
             assert_eq!(Name::of(format!("{name}x").as_bytes()), Name::Other);
         }
         assert_eq!(Name::of(b""), Name::Other);
+    }
+
+    #[test]
+    fn names_that_others_take_for_special_ones_are_known() {
+        for special in SPECIAL.iter().skip(1).map(|special| String::from_utf8_lossy(special.0)) {
+            assert_eq!(Name::of_unusual(special.as_bytes()), Name::of(special.as_bytes()));
+            for sign in ["_", ".", "!", "~"] {
+                let other = special.replace('-', sign);
+                let expected = if other == special { Name::of(special.as_bytes()) } else { Name::Shadow };
+                assert_eq!(Name::of_unusual(other.as_bytes()), expected, "{other}");
+                assert_eq!(Name::of_unusual(other.to_uppercase().as_bytes()), expected, "{other}");
+            }
+        }
+        for other in ["x_forwarded-for", "X_Forwarded.For"] {
+            assert_eq!(Name::of_unusual(other.as_bytes()), Name::Shadow, "{other}");
+        }
+        for other in ["user_agent", "x_real_ip", "contentlength", "content__length", "_host", "proxy_", "_", ""] {
+            assert_eq!(Name::of_unusual(other.as_bytes()), Name::Other, "{other}");
+        }
+        assert_eq!(Name::of_unusual(&[b'_'; 100]), Name::Other);
     }
 }

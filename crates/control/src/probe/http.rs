@@ -1,6 +1,8 @@
 //! The HTTP part of a probe: one request on a connection that nobody uses again.
 
 use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use http_body_util::{BodyExt, Empty};
@@ -13,6 +15,7 @@ use policy::ask::Ask;
 use policy::health::ProbeFailure;
 use policy::plan::{Expected, Question};
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::Notify;
 
 use super::talk::lacking;
 
@@ -23,6 +26,9 @@ const MAX_HEAD: usize = 32 << 10;
 const MAX_BODY: usize = 64 << 10;
 /// How long it is waited for where nothing must be in it.
 const MAX_BODY_WAIT: Duration = Duration::from_millis(100);
+
+/// More interim answers than this to one probe are an attack or a fault, as they are to a request.
+const MAX_INTERIM: usize = 16;
 
 /// What came.
 #[derive(Debug)]
@@ -37,7 +43,8 @@ pub(super) async fn ask<S>(stream: S, host: &str, question: &Question) -> Result
 where
     S: AsyncRead + AsyncWrite + Unpin + 'static,
 {
-    let request = request(host, question)?;
+    let mut request = request(host, question)?;
+    let interim = Interim::of(&mut request);
     let shaken = http1::Builder::new().max_buf_size(MAX_HEAD).handshake(TokioIo::new(stream)).await;
     let (mut sender, connection) = shaken.map_err(|error| describe(&error))?;
     let mut connection = pin!(connection);
@@ -55,12 +62,15 @@ where
         }
         Ok(Answer { status, ask })
     });
-    tokio::select! {
+    let result = tokio::select! {
         biased;
+        // What this branch gives in place of an answer is never looked at.
+        () = interim.too_many.notified() => Err(ProbeFailure::Timeout),
         result = &mut exchange => result,
         // The connection has ended: what it had to say is with the exchange already.
         _ = &mut connection => exchange.await,
-    }
+    };
+    interim.check().and(result)
 }
 
 fn request(host: &str, question: &Question) -> Result<Request<Empty<Bytes>>, ProbeFailure> {
@@ -78,6 +88,32 @@ fn request(host: &str, question: &Question) -> Result<Request<Empty<Bytes>>, Pro
     fields.insert(HOST, host);
     fields.insert(CONNECTION, HeaderValue::from_static("close"));
     Ok(request)
+}
+
+/// Interim answers (1xx), which nobody else counts.
+#[derive(Default)]
+struct Interim {
+    come: AtomicUsize,
+    too_many: Notify,
+}
+
+impl Interim {
+    fn of(request: &mut Request<Empty<Bytes>>) -> Arc<Self> {
+        let interim = Arc::new(Self::default());
+        let told = Arc::clone(&interim);
+        hyper::ext::on_informational(request, move |_| {
+            told.come.fetch_add(1, Ordering::Relaxed);
+            if told.check().is_err() {
+                told.too_many.notify_one();
+            }
+        });
+        interim
+    }
+
+    fn check(&self) -> Result<(), ProbeFailure> {
+        let come = self.come.load(Ordering::Relaxed);
+        if come <= MAX_INTERIM { Ok(()) } else { Err(ProbeFailure::Malformed("too many interim answers".to_owned())) }
+    }
 }
 
 /// Reads a body until what is expected has come.

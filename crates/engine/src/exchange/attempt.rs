@@ -55,7 +55,7 @@ impl<'a, D: Downstream> Proxied<'a, D> {
         let (stream, reused) = self.connection(&attempt).await?;
         let up = place.insert(Upstream { attempt, link: BackendLink::new(stream, &self.worker.buffers), reused });
         self.begin_request(up).map_err(Failed::Exchange)?;
-        for _ in 0..INTERIM_ANSWERS {
+        for _ in 0..INTERIM_ANSWERS + 1 {
             if let Err(failed) = self.answer_head(up).await {
                 if let Some(unsent) = up.link.unsent_body() {
                     self.feed.take_back(unsent);

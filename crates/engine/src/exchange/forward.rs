@@ -64,8 +64,13 @@ impl<D: Downstream> Proxied<'_, D> {
 
     /// The answer's body, and what is left of the request's.
     fn poll_answer(&mut self, cx: &mut Context<'_>, up: &mut Upstream<'_>, body: &mut Body) -> Poll<Result<(), Cause>> {
-        if !self.feed.done && self.poll_request(cx, up).is_err() {
-            self.feed.done = true;
+        if !self.feed.done
+            && let Err(cause) = self.poll_request(cx, up)
+        {
+            // Neither side may take what it has for whole: not the backend the request, nor the client the answer,
+            // unless that is all here.
+            let last = poll_pump(cx, &mut up.link, self.down, &mut body.progress);
+            return Poll::Ready(if let Poll::Ready(Ok(())) = last { Ok(()) } else { Err(cause) });
         }
         match poll_pump(cx, &mut up.link, self.down, &mut body.progress) {
             Poll::Ready(Ok(())) => return Poll::Ready(Ok(())),

@@ -34,6 +34,8 @@ const LINGER_BYTES: usize = 1024 * 1024;
 /// When the process stops, clients that think their connection is good have this long to send a request; its answer says
 /// `Connection: close`. Without it, requests that crossed with our close would be lost.
 const LAST_REQUEST: Duration = Duration::from_millis(500);
+/// How often a client that has pipelined more than is read is asked whether it is still there.
+const LOOK: Duration = Duration::from_millis(500);
 /// What the runtime gets to hear of a request that the kernel has.
 const LAST_LOOK: Duration = Duration::from_millis(20);
 /// After an answer, this many connections of a worker keep what they need to run for this long.
@@ -212,6 +214,8 @@ pub(crate) struct Client<'w> {
     peer: Peer,
     greeting: Greeting,
     timer: Timer,
+    /// Wakes for a look at a client that has pipelined more than is read.
+    look: Option<Timer>,
     request: Box<Request>,
     /// The head took more than one read; it was whole then.
     whole_late: Option<Instant>,
@@ -227,6 +231,7 @@ impl<'w> Client<'w> {
             peer: idle.peer,
             greeting: idle.greeting,
             timer: idle.timer,
+            look: None,
             request: worker.requests.take(),
             whole_late: None,
             keep_alive: false,
@@ -271,10 +276,7 @@ impl<'w> Client<'w> {
                 Some(Head::Whole)
             }
             Ok(Parsed::Partial) => None,
-            Err(refusal) => {
-                self.request.clear();
-                Some(Head::Refused(Cause::BadRequest { status: refusal.status, why: refusal.why }))
-            }
+            Err(refusal) => Some(Head::Refused(Cause::BadRequest { status: refusal.status, why: refusal.why })),
         }
     }
 
@@ -313,6 +315,20 @@ impl<'w> Client<'w> {
         }
         self.counters().denied.add(1);
         None
+    }
+
+    /// Ready when a client has gone away that has sent more than is read: the end of its stream is behind that.
+    #[cold]
+    fn poll_left(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.link.stream.is_left(cx) {
+            return Poll::Ready(());
+        }
+        let is_first = self.look.is_none();
+        let look = self.look.get_or_insert_with(|| self.worker.timers.timer());
+        if is_first || look.poll_late(cx).is_ready() {
+            look.set(Instant::now(), Some(LOOK));
+        }
+        look.poll_late(cx)
     }
 
     fn become_peer(&mut self, source: SocketAddr, destination: SocketAddr) {
@@ -440,14 +456,14 @@ impl Downstream for Client<'_> {
         let wanted = head.answer.status != 100 || self.request.expects_continue;
         if self.request.version == Version::Http11 && wanted {
             let facts = self.facts(false);
-            put_answer(&mut self.link.mem.out, facts, head);
+            put_answer(&mut self.link.mem.out, facts, head, &self.worker.calendar);
             self.counters().interim.add(1);
         }
     }
 
     fn begin(&mut self, head: &AnswerHead<'_>) {
         let facts = self.facts(head.request_done);
-        let begun = put_answer(&mut self.link.mem.out, facts, head);
+        let begun = put_answer(&mut self.link.mem.out, facts, head, &self.worker.calendar);
         self.keep_alive = begun.keep_alive;
         self.link.begin_write(begun.framing);
     }
@@ -455,7 +471,7 @@ impl Downstream for Client<'_> {
     fn answer(&mut self, own: &OwnAnswer<'_>) {
         let facts = self.facts(own.request_done);
         self.keep_alive = facts.keep_alive;
-        put_own(&mut self.link.mem.out, facts, own);
+        put_own(&mut self.link.mem.out, facts, own, &self.worker.calendar);
         self.link.begin_write(Framing::None);
     }
 
@@ -470,7 +486,7 @@ impl Downstream for Client<'_> {
         loop {
             if self.link.mem.inbox.is_leased() && self.link.mem.inbox.is_full() {
                 // Enough is pipelined; it is read when its turn comes.
-                return Poll::Pending;
+                return self.poll_left(cx);
             }
             match ready!(self.link.poll_read_more(cx, Size::Head)) {
                 Ok(n) if n > 0 => {}

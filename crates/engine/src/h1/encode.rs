@@ -7,6 +7,7 @@ use std::io::Write;
 use wire::h1::encode::{put_decimal, put_field, put_status_line, reason_phrase};
 use wire::head::{Field, Framing, Method, Name, Request, Version};
 
+use crate::date::Calendar;
 use crate::seam::{AnswerHead, Changes, OwnAnswer, Peer};
 
 /// How we name ourselves in `Via` and `Proxy-Status`.
@@ -26,6 +27,15 @@ pub(crate) struct RequestHead<'a> {
     /// Adds `Forwarded`.
     pub(crate) forwarded: bool,
     pub(crate) changes: Changes<'a>,
+}
+
+/// Whether a backend may take a field for one that these rules set or remove: CGI and its kin make one variable of
+/// `X-User` and `X_User`.
+fn shadows_rules(changes: &Changes<'_>, name: &[u8]) -> bool {
+    let folded = |byte: &u8| if byte.is_ascii_alphanumeric() { byte.to_ascii_lowercase() } else { b'-' };
+    let same = |text: &String| text.len() == name.len() && text.bytes().zip(name).all(|(a, b)| folded(&a) == folded(b));
+    let is_plain = name.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'-');
+    !is_plain && (changes.rules.remove.iter().any(same) || changes.rules.set.iter().any(|(text, _)| same(text)))
 }
 
 /// Copies the fields that `keep` wants, in runs.
@@ -61,10 +71,14 @@ pub(crate) fn put_request(out: &mut Vec<u8>, head: &RequestHead<'_>) {
     out.extend_from_slice(b" HTTP/1.1\r\nHost: ");
     out.extend_from_slice(head.host);
     out.extend_from_slice(b"\r\n");
-    let plain = head.changes.rules.is_empty();
-    copy_fields(out, buf, &request.fields, |f| {
-        keeps_request_field(head, f) && (plain || !head.changes.drops(f.name.of(buf)))
-    });
+    if head.changes.rules.is_empty() {
+        copy_fields(out, buf, &request.fields, |f| keeps_request_field(head, f));
+    } else {
+        copy_fields(out, buf, &request.fields, |f| {
+            let name = f.name.of(buf);
+            keeps_request_field(head, f) && !head.changes.drops(name) && !shadows_rules(&head.changes, name)
+        });
+    }
     put_connection_request(out, request, buf);
     put_forwarding(out, head);
     out.extend_from_slice(head.changes.lines);
@@ -77,7 +91,7 @@ fn keeps_request_field(head: &RequestHead<'_>, field: &Field) -> bool {
     }
     match field.known {
         Name::Other | Name::Cookie | Name::ContentLength | Name::Via => true,
-        Name::Host | Name::XForwardedFor => false,
+        Name::Host | Name::XForwardedFor | Name::Shadow => false,
         Name::XForwardedHost | Name::XForwardedPort | Name::XForwardedProto | Name::Forwarded => head.peer.trusted,
         Name::XRequestId => head.request_id.is_none(),
         Name::MaxForwards => head.request.method != Method::Options,
@@ -219,7 +233,7 @@ pub(crate) struct Begun {
 }
 
 /// Writes a backend's answer head for an HTTP/1 client.
-pub(crate) fn put_answer(out: &mut Vec<u8>, client: Client, head: &AnswerHead<'_>) -> Begun {
+pub(crate) fn put_answer(out: &mut Vec<u8>, client: Client, head: &AnswerHead<'_>, calendar: &Calendar) -> Begun {
     let (answer, buf) = (head.answer, head.buf);
     out.reserve(answer.fields.last().map_or(0, |f| f.value.end as usize) + 128);
     put_status_line(out, answer.status, answer.reason.of(buf));
@@ -234,6 +248,10 @@ pub(crate) fn put_answer(out: &mut Vec<u8>, client: Client, head: &AnswerHead<'_
         put_field(out, b"Upgrade", answer.upgrade.of(buf));
     } else if answer.status >= 200 {
         put_connection(out, client.version, begun.keep_alive);
+        if !answer.has_date(buf) && (plain || !head.changes.drops(b"date")) {
+            // RFC 9110, section 6.6.1: whoever has a clock says when an answer without a date came.
+            out.extend_from_slice(&calendar.line());
+        }
     }
     out.extend_from_slice(head.changes.lines);
     out.extend_from_slice(b"\r\n");
@@ -262,10 +280,9 @@ fn put_connection(out: &mut Vec<u8>, version: Version, keep_alive: bool) {
 }
 
 /// Writes an answer of our own, body included.
-pub(crate) fn put_own(out: &mut Vec<u8>, client: Client, own: &OwnAnswer<'_>) {
+pub(crate) fn put_own(out: &mut Vec<u8>, client: Client, own: &OwnAnswer<'_>, calendar: &Calendar) {
     put_status_line(out, own.status, reason_phrase(own.status).as_bytes());
-    let date = httpdate::fmt_http_date(std::time::SystemTime::now());
-    put_field(out, b"Date", date.as_bytes());
+    out.extend_from_slice(&calendar.line());
     let bodiless = matches!(own.status, 204 | 304);
     if !bodiless {
         out.extend_from_slice(b"Content-Length: ");

@@ -6,7 +6,7 @@
 use super::facts::{Coding, Facts};
 use super::fields::{after_line_end, mark_named_by_connection, read_fields};
 use super::{Limits, Malformed, Parsed, Stop, bad, is_surely_partial};
-use crate::head::{Answer, Framing, Method, Span, Version};
+use crate::head::{Answer, Field, Framing, Method, Name, Span, Version};
 use crate::scan::after_text;
 
 /// Parses an answer head at the front of `buf`; `method` is that of the request it answers. On [`Parsed::Partial`], call
@@ -36,6 +36,9 @@ fn read_head(buf: &[u8], limits: &Limits, method: Method, out: &mut Answer) -> R
     let mut facts = Facts::default();
     let end = read_fields(buf, at, limits.fields, &mut out.fields, &mut facts)?;
     out.framing = framing(&facts, method, out)?;
+    if facts.length.is_some() && is_bodiless(out.status) {
+        keep_length_back(&mut out.fields);
+    }
     if facts.named > 0 {
         mark_named_by_connection(buf, &mut out.fields);
     }
@@ -72,7 +75,7 @@ fn read_status_line(buf: &[u8], out: &mut Answer) -> Result<usize, Stop> {
 
 /// RFC 9112, section 6.3.
 fn framing(facts: &Facts, method: Method, answer: &Answer) -> Result<Framing, Stop> {
-    let bodiless = matches!(answer.status, 100..200 | 204);
+    let bodiless = is_bodiless(answer.status);
     match (facts.coding, facts.length) {
         (Coding::Absent, _) => {}
         (_, Some(_)) => return Err(bad("both Transfer-Encoding and Content-Length")),
@@ -94,4 +97,15 @@ fn framing(facts: &Facts, method: Method, answer: &Answer) -> Result<Framing, St
         (_, Some(length)) => Framing::Length(length),
         _ => Framing::UntilClose,
     })
+}
+
+/// Answers that say nothing of a body (RFC 9110, section 8.6).
+fn is_bodiless(status: u16) -> bool {
+    matches!(status, 100..200 | 204)
+}
+
+/// `Content-Length: 0` in an answer that may have none is harmless, and common, but goes no further.
+#[cold]
+fn keep_length_back(fields: &mut [Field]) {
+    fields.iter_mut().filter(|field| field.known == Name::ContentLength).for_each(|field| field.hop_by_hop = true);
 }

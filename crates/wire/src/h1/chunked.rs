@@ -211,7 +211,7 @@ impl Decoder {
         let section = &input[start..input.len().min(start + MAX_TRAILER_BYTES)];
         let mut at = checked;
         loop {
-            match next_line(&section[at..]) {
+            match next_line(&section[at..], &mut false) {
                 Ok(Some(line)) => at = section.len() - line.rest.len(),
                 Ok(None) => {
                     self.state = State::Ended;
@@ -247,7 +247,7 @@ pub fn trailer_fields(section: &[u8], out: &mut Vec<Field>) -> Result<(), Malfor
     out.clear();
     let mut at = 0;
     while at < section.len() {
-        match next_line(&section[at..]) {
+        match next_line(&section[at..], &mut false) {
             Ok(Some(line)) => {
                 let field = line.field(section, &section[at..]);
                 if may_come_late(&field, section) {
@@ -282,5 +282,5 @@ fn may_come_late(field: &Field, section: &[u8]) -> bool {
         b"www-authenticate",
     ];
     let name = field.name.of(section);
-    field.known == Name::Other && !FORBIDDEN.iter().any(|forbidden| name.eq_ignore_ascii_case(forbidden))
+    Name::of_unusual(name) == Name::Other && !FORBIDDEN.iter().any(|forbidden| name.eq_ignore_ascii_case(forbidden))
 }

@@ -70,6 +70,8 @@ pub(super) struct Facts {
     pub(super) expects_other: bool,
     /// `TE: trailers`.
     pub(super) takes_trailers: bool,
+    /// There are names with other signs than hyphens in them.
+    pub(super) odd_names: bool,
 }
 
 impl Facts {

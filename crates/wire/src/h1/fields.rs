@@ -48,7 +48,7 @@ pub(super) fn read_fields(
     facts: &mut Facts,
 ) -> Result<usize, Stop> {
     let mut rest = &buf[at..];
-    while let Some(line) = next_line(rest)? {
+    while let Some(line) = next_line(rest, &mut facts.odd_names)? {
         if fields.len() == limit {
             return Err(Refusal { status: 431, why: "too many field lines" }.into());
         }
@@ -62,13 +62,14 @@ pub(super) fn read_fields(
     Ok(buf.len() - rest.len() + LINE_END.len())
 }
 
-/// Reads the line of a field section at the front of `bytes`; none if it is the empty line that ends the section.
+/// Reads the line of a field section at the front of `bytes`; none if it is the empty line that ends the section. Sets
+/// `odd_names` if its name has other signs than hyphens in it.
 #[inline(always)]
-pub(super) fn next_line(bytes: &[u8]) -> Result<Option<Line<'_>>, Stop> {
+pub(super) fn next_line<'a>(bytes: &'a [u8], odd_names: &mut bool) -> Result<Option<Line<'a>>, Stop> {
     if let Some(line) = plain_line(bytes) {
         return Ok(Some(line));
     }
-    if bytes.starts_with(LINE_END) { Ok(None) } else { other_line(bytes).map(Some) }
+    if bytes.starts_with(LINE_END) { Ok(None) } else { other_line(bytes, odd_names).map(Some) }
 }
 
 /// The line if it looks as nearly all do: a name of letters and hyphens, a colon and a space, printable ASCII, CRLF.
@@ -92,18 +93,32 @@ fn plain_line(bytes: &[u8]) -> Option<Line<'_>> {
 
 /// A line of any look, but not the empty one.
 #[inline(never)]
-fn other_line(bytes: &[u8]) -> Result<Line<'_>, Stop> {
+fn other_line<'a>(bytes: &'a [u8], odd_names: &mut bool) -> Result<Line<'a>, Stop> {
     let after_name = after_token(bytes);
     let name = &bytes[..bytes.len() - after_name.len()];
     let [b':', after_colon @ ..] = after_name else { return Err(no_colon(name, after_name)) };
     if name.is_empty() {
         return Err(bad("empty field name"));
     }
+    *odd_names |= has_odd_signs(name);
     let from_value = trimmed_start(after_colon);
     let after_value = after_text(from_value);
     let rest = after_line_end(after_value, "control character in a field value")?;
     let value = trimmed_end(&from_value[..from_value.len() - after_value.len()]);
     Ok(Line { name, value, from_value, rest })
+}
+
+/// Whether there are signs in a name that CGI takes for hyphens.
+fn has_odd_signs(name: &[u8]) -> bool {
+    !name.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'-')
+}
+
+/// Marks the fields whose names CGI takes for special ones (RFC 3875, section 4.1.18).
+#[cold]
+pub(super) fn mark_shadows(buf: &[u8], fields: &mut [Field]) {
+    for field in fields.iter_mut().filter(|field| field.known == Name::Other) {
+        field.known = Name::of_unusual(field.name.of(buf));
+    }
 }
 
 /// Why no colon follows the name, which may be empty.

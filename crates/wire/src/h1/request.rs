@@ -4,7 +4,7 @@
 //! about where a message ends or whom it is for, nobody behind us gets to see it.
 
 use super::facts::{Coding, Facts};
-use super::fields::{after_line_end, mark_named_by_connection, read_fields};
+use super::fields::{after_line_end, mark_named_by_connection, mark_shadows, read_fields};
 use super::target::{self, Target};
 use super::{Limits, Parsed, Refusal, Stop, bad, is_surely_partial};
 use crate::grammar::{after_token, list};
@@ -19,7 +19,8 @@ const MAX_METHOD_BYTES: usize = 32;
 const HTTP2_REQUEST_LINE: &[u8] = b"PRI * HTTP/2.0\r\n";
 
 /// Parses a request head at the front of `buf`. On [`Parsed::Partial`], call again with the same bytes and more; nothing
-/// is remembered in between, and `out` means nothing until the head is complete.
+/// is remembered in between. Until the head is complete, and when it is refused, `out` holds what the request line says,
+/// and nothing while that is not whole.
 ///
 /// A `Connection` option that names `Host`, `Content-Length` or `Transfer-Encoding` is refused; one that names
 /// credentials or forwarding fields (`Authorization`, `Cookie`, `Via`, `X-Forwarded-*`, …) does not remove them.
@@ -34,9 +35,23 @@ pub fn parse_request(buf: &[u8], limits: &Limits, out: &mut Request) -> Result<P
     let head = &buf[..buf.len().min(limit)];
     match read_head(head, limits, out) {
         Ok(end) => Ok(Parsed::Complete(end)),
-        Err(Stop::Refused(refusal)) => Err(refusal),
-        Err(Stop::Partial) if head.len() == limit => Err(Refusal { status: 431, why: "request head too large" }),
-        Err(Stop::Partial) => Ok(Parsed::Partial),
+        Err(stop) => {
+            keep_line(head, limits, out);
+            match stop {
+                Stop::Refused(refusal) => Err(refusal),
+                Stop::Partial if head.len() == limit => Err(Refusal { status: 431, why: "request head too large" }),
+                Stop::Partial => Ok(Parsed::Partial),
+            }
+        }
+    }
+}
+
+/// Forgets all but the request line of a head that is not whole or refused, and that, too, if it is at fault.
+#[cold]
+fn keep_line(buf: &[u8], limits: &Limits, out: &mut Request) {
+    out.clear();
+    if skip_empty_lines(buf).and_then(|start| read_request_line(buf, start, limits, out)).is_err() {
+        out.clear();
     }
 }
 
@@ -48,6 +63,9 @@ fn read_head(buf: &[u8], limits: &Limits, out: &mut Request) -> Result<usize, St
     }
     let mut facts = Facts::default();
     let end = read_fields(buf, fields, limits.fields, &mut out.fields, &mut facts)?;
+    if facts.odd_names {
+        mark_shadows(buf, &mut out.fields);
+    }
     judge_authority(buf, &facts, out)?;
     judge_framing(&facts, out)?;
     judge_connection(buf, &facts, out)?;

@@ -212,3 +212,19 @@ fn an_answer_that_is_used_again_forgets_the_one_before() {
     assert!(parse_answer(second.as_bytes(), &LIMITS, Method::Get, &mut out).is_ok());
     assert_eq!(format!("{out:?}"), format!("{:?}", parse(second).unwrap()));
 }
+
+#[test]
+fn rfc9110_6_6_1_whether_there_is_a_date_is_known() {
+    for (lines, has_date) in [("", false), ("Date: x\r\n", true), ("date:x\r\n", true), ("X-Date: x\r\n", false)] {
+        let head = format!("HTTP/1.1 200 X\r\n{lines}ETag: x\r\n\r\n");
+        assert_eq!(parse(&head).unwrap().has_date(head.as_bytes()), has_date, "{lines:?}");
+    }
+}
+
+#[test]
+fn rfc9110_8_6_a_length_of_nothing_stays_behind_where_there_may_be_none() {
+    for (status, stays) in [(200, true), (204, false), (103, false), (304, true)] {
+        let answer = with(status, "Content-Length: 0\r\n").unwrap();
+        assert_eq!(!answer.fields[0].hop_by_hop, stays, "{status}");
+    }
+}

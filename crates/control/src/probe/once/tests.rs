@@ -102,6 +102,16 @@ async fn interim_answer_is_not_the_answer() {
 }
 
 #[tokio::test]
+async fn flood_of_interim_answers_is_no_answer() {
+    let ok = "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
+    let answer = |interim: usize| "HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n".repeat(interim) + ok;
+    assert_eq!(outcome(get("/"), &answer(16)).await, Outcome::Passed);
+    let flood = Outcome::Failed(ProbeFailure::Malformed("too many interim answers".to_owned()));
+    assert_eq!(outcome(get("/"), &answer(17)).await, flood);
+    assert_eq!(outcome(get("/"), &answer(50_000)).await, flood);
+}
+
+#[tokio::test]
 async fn body_may_be_cut_or_large() {
     assert_eq!(outcome(get("/"), "HTTP/1.1 200 OK\r\ncontent-length: 50\r\n\r\nhalf").await, Outcome::Passed);
     let large = format!("HTTP/1.1 200 OK\r\ncontent-length: 300000\r\n\r\n{}", "x".repeat(300_000));

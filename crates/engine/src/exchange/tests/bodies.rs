@@ -104,3 +104,48 @@ fn our_own_answers_keep_the_connection_when_the_whole_request_is_here() {
         assert_eq!(client.rest().await, b"", "the rest of a body is never taken for a request");
     });
 }
+
+#[test]
+fn a_body_that_goes_wrong_while_the_answer_runs_cuts_both_sides() {
+    for (wrong, limit, expected) in [("X\r\n", None, "bad-request"), ("8\r\nfar more\r\n", Some(10), "body-too-large")]
+    {
+        run(async {
+            let backend = Backend::new().await;
+            let mut plan = plan(&[&backend]);
+            plan.limits.body_bytes = limit;
+            let mut front = Front::new(plan).await;
+            let mut client = front.asked(&put("Transfer-Encoding: chunked", "5\r\nhello\r\n")).await;
+            let mut early = backend.accept().await;
+            assert!(early.read_until("hello").await.ends_with("hello"));
+            early.send("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nsome").await;
+            client.head().await;
+            assert_eq!(client.read_exactly(4).await, b"some");
+            client.send(wrong).await;
+            assert_eq!(client.rest().await, b"", "the answer breaks off");
+            let seen = String::from_utf8_lossy(&early.rest().await).into_owned();
+            assert!(!seen.ends_with("0\r\n\r\n"), "the request never looked whole: {seen:?}");
+            assert_eq!(cause(&front.failure().await), (expected, 1));
+            front.at_rest().await;
+            assert_eq!((front.counters(0).failures.get(), front.counters(0).idle.get()), (0, 0));
+        });
+    }
+}
+
+#[test]
+fn an_answer_that_is_whole_when_the_body_goes_wrong_is_delivered() {
+    run(async {
+        let backend = Backend::new().await;
+        let front = Front::new(plan(&[&backend])).await;
+        let mut client = front.asked(&put("Transfer-Encoding: chunked", "5\r\nhello\r\n")).await;
+        let mut early = backend.accept().await;
+        assert!(early.read_until("hello").await.ends_with("hello"));
+        early.send("HTTP/1.1 413 Content Too Large\r\nContent-Length: 4\r\n\r\nless").await;
+        client.send("X\r\n").await;
+        let got = client.answer().await;
+        assert!(matches!(got.status, 400 | 413), "whichever came first: {got:?}");
+        assert_eq!(got.field("Connection"), Some("close"));
+        assert_eq!(client.rest().await, b"");
+        front.at_rest().await;
+        assert_eq!(front.counters(0).idle.get(), 0);
+    });
+}

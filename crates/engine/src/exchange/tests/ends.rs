@@ -39,6 +39,51 @@ fn a_client_that_goes_cancels_its_attempt_and_nobody_is_to_blame() {
 }
 
 #[test]
+fn a_client_that_goes_and_leaves_more_than_is_read_cancels_its_attempt() {
+    for resets in [false, true] {
+        run(async {
+            let backend = Backend::new().await;
+            let mut front = Front::new(plan(&[&backend])).await;
+            let mut client = front.asked(GET.repeat(3000)).await;
+            let mut working = backend.accept().await;
+            working.head().await;
+            if resets {
+                client.reset()
+            } else {
+                tokio::io::AsyncWriteExt::shutdown(&mut client.stream).await.expect("it is open");
+            }
+            assert_eq!(working.rest().await, b"", "the backend hears of it");
+            front.at_rest().await;
+            front.until(|worker| worker.shared.connections() == 0).await;
+            assert_eq!(front.worker.counters().listeners[0].aborted.get(), 1);
+            front.expect_no_failure();
+        });
+    }
+}
+
+#[test]
+fn a_client_that_pipelines_more_than_is_read_and_stays_is_served() {
+    run(async {
+        const REQUESTS: usize = 1200;
+        let backend = Backend::new().await;
+        let front = Front::new(plan(&[&backend])).await;
+        let mut client = front.asked(GET.repeat(REQUESTS)).await;
+        let mut working = backend.accept().await;
+        working.head().await;
+        // Longer than until the next look at the client.
+        tokio::time::sleep(std::time::Duration::from_millis(600)).await;
+        working.send(OK).await;
+        for _ in 1..REQUESTS {
+            working.head().await;
+            working.send(OK).await;
+        }
+        for _ in 0..REQUESTS {
+            assert_eq!(client.answer().await.status, 200);
+        }
+    });
+}
+
+#[test]
 fn a_client_that_goes_in_the_middle_of_its_body_or_answer_ends_both_sides() {
     run(async {
         let backend = Backend::new().await;

@@ -122,3 +122,30 @@ fn a_request_that_is_used_again_forgets_the_one_before() {
     assert!(parse_request(second.as_bytes(), &LIMITS, &mut out).is_ok());
     assert_eq!(format!("{out:?}"), format!("{:?}", parse(second).unwrap()));
 }
+
+#[test]
+fn a_refused_request_is_known_by_its_line_where_that_is_whole() {
+    let line_of = |head: &str| {
+        let mut out = Request::default();
+        let found = parse_request(head.as_bytes(), &LIMITS, &mut out);
+        assert!(!matches!(found, Ok(Parsed::Complete(_))), "{head:?}");
+        assert_eq!((out.fields.len(), out.framing, out.keep_alive), (0, Framing::None, false), "{head:?}");
+        let buf = head.as_bytes();
+        (text(out.method_span.of(buf)).to_owned(), text(out.path.of(buf)).to_owned(), out.version)
+    };
+    let line = |method: &str, path: &str, version| (method.to_owned(), path.to_owned(), version);
+    for rest in
+        ["", "\r\n", "Host: a\r\nHost: b\r\n\r\n", "Host: a\r\nX: y\0\r\n\r\n", "Host: a\r\nContent-Length: 5\r\nX"]
+    {
+        let head = format!("PUT /a/../b?c HTTP/1.0\r\n{rest}");
+        if rest != "\r\n" {
+            assert_eq!(line_of(&head), line("PUT", "/a/../b", Version::Http10), "{head:?}");
+        }
+    }
+    assert_eq!(line_of("GET /%00 HTTP/1.1\r\nHost: a\r\n\r\n"), line("GET", "/%00", Version::Http11));
+    for none in
+        ["GET", "GET /a", "GET /a HTTP/1.1\r", "GET /a HTTP/2.0\r\n", "G@T / HTTP/1.1\r\n", "GET /a b HTTP/1.1\r\n"]
+    {
+        assert_eq!(line_of(none), line("", "", Version::Http11), "{none:?}");
+    }
+}

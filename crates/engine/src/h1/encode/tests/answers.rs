@@ -22,7 +22,7 @@ fn forward(client: Client, start: &str, fields: &str, rules: &Rules) -> (Begun, 
     let changes = rules.changes();
     let head = AnswerHead { answer: &answer, buf: text.as_bytes(), changes, request_done: true };
     let mut out = Vec::new();
-    let begun = put_answer(&mut out, client, &head);
+    let begun = put_answer(&mut out, client, &head, &Calendar::at(784_887_151));
     (begun, lines(&out))
 }
 
@@ -130,7 +130,8 @@ fn rules_remove_set_and_add() {
 /// An answer of our own: its head and its body.
 fn own(client: Client, status: u16, fields: Vec<(&str, Cow<'_, [u8]>)>) -> (Vec<String>, Vec<u8>) {
     let mut out = Vec::new();
-    put_own(&mut out, client, &OwnAnswer { status, fields, body: b"no such page\n", request_done: true });
+    let own = OwnAnswer { status, fields, body: b"no such page\n", request_done: true };
+    put_own(&mut out, client, &own, &Calendar::at(0));
     let end = out.windows(4).position(|bytes| bytes == b"\r\n\r\n").expect("a head") + 4;
     (lines(&out[..end]), out[end..].to_vec())
 }
@@ -165,5 +166,32 @@ fn rfc9112_9_3_a_connection_that_closes_says_so() {
     let closes = Client { keep_alive: false, ..STAYS };
     for (client, expected) in [(STAYS, ""), (closes, "close"), (old(true), "keep-alive"), (old(false), "close")] {
         assert_eq!(values(&own(client, 404, Vec::new()).0, "connection").join(","), expected);
+    }
+}
+
+#[test]
+fn rfc9110_6_6_1_an_answer_without_a_date_gets_one() {
+    let ours = ["Tue, 15 Nov 1994 08:12:31 GMT"];
+    for (start, fields, expected) in [
+        ("HTTP/1.1 200 OK", "Content-Length: 0\r\n", &ours[..]),
+        ("HTTP/1.1 304 Not Modified", "", &ours),
+        ("HTTP/1.1 500 No", "Content-Length: 0\r\n", &ours),
+        ("HTTP/1.1 200 OK", "date: theirs\r\nContent-Length: 0\r\n", &["theirs"]),
+        ("HTTP/1.1 103 Early Hints", "", &[]),
+    ] {
+        let (_, lines) = forward(STAYS, start, fields, &Rules::none());
+        assert_eq!(values(&lines, "date"), expected, "{start} {fields}");
+    }
+    let (_, lines) = forward(STAYS, "HTTP/1.1 200 OK", "Content-Length: 0\r\n", &Rules::remove("Date"));
+    assert_eq!(values(&lines, "date"), [""; 0], "a rule has the last word");
+    let (_, lines) = forward(STAYS, "HTTP/1.1 200 OK", "Date: a\r\nContent-Length: 0\r\n", &Rules::set("date", "b"));
+    assert_eq!(values(&lines, "date"), ["b"]);
+}
+
+#[test]
+fn rfc9110_8_6_an_answer_that_has_no_body_says_no_length() {
+    for (start, expected) in [("HTTP/1.1 204 No Content", &[""; 0][..]), ("HTTP/1.1 200 OK", &["0"])] {
+        let (_, lines) = forward(STAYS, start, "Content-Length: 0\r\n", &Rules::none());
+        assert_eq!(values(&lines, "content-length"), expected, "{start}");
     }
 }

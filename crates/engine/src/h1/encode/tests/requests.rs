@@ -267,6 +267,42 @@ fn rules_replace_what_came_and_what_we_would_say() {
     }
 }
 
+#[test]
+fn rfc3875_4_1_18_names_that_cgi_takes_for_ours_stay_behind() {
+    for make in [trusted, Way::default as fn() -> Way<'static>] {
+        for name in [
+            "Proxy",
+            "proxy",
+            "Content_Length",
+            "transfer_encoding",
+            "X_Forwarded_For",
+            "X-Forwarded_For",
+            "X.Forwarded.Host",
+            "x_request_id",
+            "Proxy_Authorization",
+        ] {
+            let lines = make().get(&format!("X-Before: 1\r\n{name}: evil\r\nX-After: 2\r\n"));
+            assert!(!lines.iter().any(|line| line.contains("evil")), "{name}: {lines:?}");
+            assert_eq!((values(&lines, "x-before"), values(&lines, "x-after")), (vec!["1"], vec!["2"]));
+        }
+        for name in ["user_agent", "x_user", "Content_Type", "my_content_length", "x-proxy", "proxy2"] {
+            let lines = make().get(&format!("{name}: good\r\n"));
+            assert_eq!(values(&lines, name), ["good"], "{name}");
+        }
+    }
+}
+
+#[test]
+fn rfc3875_4_1_18_nor_do_names_that_cgi_takes_for_those_of_rules() {
+    let way = Way { rules: Rules::set("X-User", "ours"), ..Way::default() };
+    let lines = way.get("X_User: a\r\nx-user: b\r\nx.user: c\r\nX_Us: d\r\n");
+    assert_eq!(values(&lines, "x-user"), ["ours"]);
+    assert_eq!((values(&lines, "x_user").len(), values(&lines, "x.user").len()), (0, 0));
+    assert_eq!(values(&lines, "x_us"), ["d"]);
+    let way = Way { rules: Rules::remove("x-user"), ..Way::default() };
+    assert_eq!(values(&way.get("X_User: a\r\n"), "x_user"), [""; 0]);
+}
+
 fn field() -> impl Strategy<Value = String> {
     let name =
         prop::sample::select(vec!["x-a", "X-B", "accept", "Cookie", "keep-alive", "proxy-connection", "x-named"]);
