@@ -3,9 +3,7 @@
 use std::process::Command;
 use std::time::Duration;
 
-use crate::harness::{
-    Backend, Evenkeel, GET, Method, OK, Setup, Wire, binary, cpu_seconds, eventually, figure, long_run, peak_kib,
-};
+use crate::harness::{Backend, GET, Method, OK, Setup, Wire, binary, cpu_seconds, eventually, peak_kib};
 
 /// A field of so many bytes.
 fn field(name: &str, bytes: usize) -> String {
@@ -64,69 +62,6 @@ fn thousands_of_pipelined_requests_are_served_within_bounds() {
     sending.join().unwrap();
     let grown = peak_kib(front.pid()) - before;
     assert!(grown < 8 * 1024, "{grown} KiB");
-}
-
-/// Memory by which the process has grown, for each of so many clients.
-fn kib_each(front: &Evenkeel, before: u64, clients: u64) -> u64 {
-    (peak_kib(front.pid()) - before) / clients
-}
-
-#[test]
-fn slow_readers_of_big_answers_cost_bounded_memory() {
-    const ANSWER: usize = 16 * 1024 * 1024;
-    let clients = if long_run() { 2000 } else { 200 };
-    let backend = Backend::serving(|conn| {
-        conn.wire.read_head()?;
-        conn.send(format!("HTTP/1.1 200 OK\r\nContent-Length: {ANSWER}\r\n\r\n"));
-        let piece = vec![b'x'; 256 * 1024];
-        for _ in 0..ANSWER / piece.len() {
-            if conn.wire.try_send(&piece).is_err() {
-                break;
-            }
-        }
-        Ok(())
-    });
-    let front = Setup::new(&backend).start();
-    front.client();
-    let before = peak_kib(front.pid());
-    let crowd: Vec<Wire> = (0..clients)
-        .map(|_| {
-            let mut client = front.client();
-            client.send(GET);
-            client
-        })
-        .collect();
-    eventually("all are under way", || front.backends("active")[0] == clients);
-    let mut last = u64::MAX;
-    eventually("nothing moves any more", || {
-        // Not a wait for something to happen: for nothing to happen.
-        std::thread::sleep(Duration::from_millis(300));
-        let now = front.backends("received_bytes")[0].as_u64().unwrap() + peak_kib(front.pid());
-        std::mem::replace(&mut last, now) == now
-    });
-    let each = kib_each(&front, before, clients);
-    figure(&format!("{clients} slow readers of 16 MiB: {each} KiB each"));
-    assert!(each <= 192, "{each} KiB each");
-    drop(crowd);
-    eventually("all are gone", || front.counter("connections") == 0);
-}
-
-#[test]
-fn clients_that_never_finish_their_heads_cost_bounded_memory() {
-    let clients = 1000;
-    let backend = Backend::answering(OK);
-    let front = Setup::new(&backend).start();
-    front.client();
-    let before = peak_kib(front.pid());
-    let mut crowd: Vec<Wire> = (0..clients).map(|_| front.client()).collect();
-    for client in &mut crowd {
-        client.send("GET / HTTP/1.1\r\nHost: a\r\nX-A: ");
-    }
-    eventually("all are there", || front.counter("connections") == clients);
-    assert_eq!(front.exchange(GET).status(), 200);
-    let each = kib_each(&front, before, clients);
-    figure(&format!("{clients} clients in the middle of a head: {each} KiB each"));
-    assert!(each <= 48, "{each} KiB each");
 }
 
 #[test]

@@ -43,6 +43,8 @@ mod rates;
 #[cfg(test)]
 mod routing;
 #[cfg(test)]
+mod slow;
+#[cfg(test)]
 mod smuggling;
 #[cfg(test)]
 mod sockets;

@@ -11,6 +11,8 @@ pub(crate) enum Cause {
     HeaderTimeout,
     /// The request body stood still for too long.
     BodyTimeout,
+    /// The request body came too slowly for too long.
+    BodyTooSlow,
     /// The request body is larger than the limit.
     BodyTooLarge,
     /// The client asks more often than it may.
@@ -54,6 +56,8 @@ pub(crate) enum Cause {
     IdleTimeout,
     /// The client did not take the answer in time.
     ClientStalled,
+    /// The client took the answer too slowly for too long.
+    ClientTooSlow,
     /// The client went away.
     ClientGone,
 }
@@ -105,6 +109,9 @@ impl Cause {
                 (408, "header-timeout", "http_request_error", "the request head did not arrive in time")
             }
             Self::BodyTimeout => (408, "body-timeout", "http_request_error", "the request body did not arrive in time"),
+            Self::BodyTooSlow => {
+                (408, "body-too-slow", "http_request_error", "the request body came more slowly than allowed")
+            }
             Self::BodyTooLarge => {
                 (413, "body-too-large", "http_request_error", "the request body is larger than allowed")
             }
@@ -150,6 +157,9 @@ impl Cause {
                 (504, "idle-timeout", "http_response_timeout", "the backend stood still in the middle of its answer")
             }
             Self::ClientStalled => (499, "client-stalled", "http_request_error", "the client did not take the answer"),
+            Self::ClientTooSlow => {
+                (499, "client-too-slow", "http_request_error", "the client took the answer more slowly than allowed")
+            }
             Self::ClientGone => (499, "client-gone", "http_request_error", "the client went away"),
         };
         Meaning { status, code, error, sentence }
@@ -160,10 +170,11 @@ impl Cause {
 mod tests {
     use super::{Cause, Whose};
 
-    const ALL: [Cause; 23] = [
+    const ALL: [Cause; 25] = [
         Cause::BadRequest { status: 400, why: "" },
         Cause::HeaderTimeout,
         Cause::BodyTimeout,
+        Cause::BodyTooSlow,
         Cause::BodyTooLarge,
         Cause::RateLimited { whose: Whose::Route, wait_s: 1 },
         Cause::NoRoute,
@@ -183,6 +194,7 @@ mod tests {
         Cause::Truncated,
         Cause::IdleTimeout,
         Cause::ClientStalled,
+        Cause::ClientTooSlow,
         Cause::ClientGone,
     ];
 

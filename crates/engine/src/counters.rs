@@ -114,6 +114,12 @@ counters! {
         status_5xx,
         /// Exchanges whose client went away before the end.
         aborted,
+        /// Exchanges cut because their request body came more slowly than `floors.body`.
+        slow_bodies,
+        /// Exchanges cut because their client took the answer more slowly than `floors.drain`.
+        slow_readers,
+        /// Idle connections closed to make room for new ones.
+        shed,
         /// Answers cut short because the backend failed in the middle.
         truncated,
         /// Tunnels opened (101).

@@ -22,6 +22,7 @@ mod report;
 mod seam;
 mod shared;
 mod stream;
+mod sys;
 #[cfg(test)]
 mod testing;
 mod timers;

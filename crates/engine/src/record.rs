@@ -109,6 +109,8 @@ fn count<D: Downstream>(worker: &Worker, down: &D, facts: &Facts) {
     }
     match facts.cause {
         Some(Cause::ClientGone | Cause::ClientStalled) => counters.aborted.add(1),
+        Some(Cause::BodyTooSlow) => counters.slow_bodies.add(1),
+        Some(Cause::ClientTooSlow) => counters.slow_readers.add(1),
         Some(Cause::Truncated | Cause::IdleTimeout) if facts.answer_begun => counters.truncated.add(1),
         _ => {}
     }

@@ -142,6 +142,12 @@ pub(crate) trait Downstream: Source + Sink {
     fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()>;
     /// Limits what may still be read of the request body.
     fn limit_body(&mut self, bytes: Option<u64>);
+    /// Somebody keeps the exchange waiting: gives back what is not needed meanwhile.
+    fn thrift(&mut self) {}
+    /// Bytes that were sent and that the client has not taken yet, as far as that is known.
+    fn unsent(&self) -> u64 {
+        0
+    }
 }
 
 /// How far a pump has come.

@@ -4,12 +4,15 @@
 
 use std::future::Future;
 use std::io::{self, IoSlice};
+use std::os::fd::AsFd;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
+
+use crate::sys;
 
 /// Between the kernel's probes of a silent tunnel.
 const TUNNEL_PROBE: Duration = Duration::from_secs(30);
@@ -119,6 +122,15 @@ impl Stream {
             let _ = socket.set_tcp_keepalive(&keep_alive);
             let _ = socket.set_tcp_user_timeout(Some(TUNNEL_GIVE_UP));
         }
+    }
+
+    /// Bytes in the kernel that the peer has not taken; 0 where that cannot be told.
+    pub(crate) fn unsent(&self) -> u64 {
+        let unsent = match self {
+            Self::Tcp(tcp) => sys::unsent(tcp.as_fd()),
+            Self::Unix(unix) => sys::unsent(unix.as_fd()),
+        };
+        unsent.unwrap_or(0)
     }
 
     pub(crate) fn as_tcp(&self) -> Option<&TcpStream> {

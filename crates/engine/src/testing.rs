@@ -75,6 +75,7 @@ fn listener() -> Listener {
         proxy_protocol: false,
         trusted_proxies: policy::access::CidrSet::default(),
         timeouts: ClientTimeouts { header: seconds(5), body: seconds(5), keep_alive: seconds(5), tunnel: seconds(5) },
+        floors: policy::pace::Floors::default(),
         limit: None,
         client_connections: None,
     }

@@ -21,7 +21,7 @@ use wire::head::{Answer, Request};
 
 use crate::accept::{self, Accepted};
 use crate::backends::WorkerPool;
-use crate::buffers::Buffers;
+use crate::buffers::{Buffers, Most};
 use crate::counters::WorkerCounters;
 use crate::date::Calendar;
 use crate::listen::{Group, Sockets};
@@ -213,7 +213,11 @@ impl Worker {
         Rc::new(Self {
             id: seed.id,
             timers: Timers::new(),
-            buffers: Buffers::new(head_bytes, BULK_BYTES.max(head_bytes + 1)),
+            buffers: Buffers::lending(
+                head_bytes,
+                BULK_BYTES.max(head_bytes + 1),
+                Most::for_one_of(seed.shared.workers.len()),
+            ),
             requests: Spare(RefCell::default()),
             answers: Spare(RefCell::default()),
             rng: RefCell::new(Rng::new(random)),

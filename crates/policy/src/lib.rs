@@ -10,6 +10,7 @@ pub mod hashing;
 pub mod health;
 pub mod limit;
 pub mod outlier;
+pub mod pace;
 pub mod plan;
 pub mod retry;
 pub mod rewrite;

@@ -22,6 +22,7 @@ pub use waiting::{Queue, Urgency};
 use crate::access::{AccessList, CidrSet};
 use crate::hashing::{HashKey, Hashing};
 use crate::limit::RateLimit;
+use crate::pace::Floors;
 use crate::route::Router;
 
 /// Index into [`Plan::listeners`].
@@ -133,6 +134,8 @@ pub struct Listener {
     pub trusted_proxies: CidrSet,
     /// Timeouts towards clients.
     pub timeouts: ClientTimeouts,
+    /// How slow they may be.
+    pub floors: Floors,
     /// How often requests may come, before any route is asked.
     pub limit: Option<RateLimit>,
     /// Most connections of one client (an IPv4 address or an IPv6 /64) at once; trusted proxies have no such cap.

@@ -1,7 +1,7 @@
 //! Keys of `[listener.NAME]`.
 
 use super::route::{BURST, DRY_RUN, RATE};
-use super::{CIDRS, DURATION_OR_OFF, Default, Form, Kind, Section, key, not_yet};
+use super::{CIDRS, DURATION_OR_OFF, Default, Form, Kind, Off, Section, key, not_yet};
 
 pub(super) static LISTENER: Section = Section {
     heading: "[listener.NAME]",
@@ -71,6 +71,13 @@ pub(super) static LISTENER: Section = Section {
             "Limits of connections and rates.",
             "{ client_connections = 100, rate = \"1000/s\" }",
         ),
+        key(
+            "floors",
+            Kind::Table(&FLOORS),
+            Default::Is("{}"),
+            "How slow clients may be.",
+            "{ body = \"1KiB\", drain = \"1KiB\" }",
+        ),
         not_yet("tls", "Certificates.", "put a terminator before it and name that in `trusted_proxies`"),
         not_yet(
             "http_redirect",
@@ -113,6 +120,37 @@ static LIMITS: Section = Section {
         DRY_RUN,
     ],
 };
+
+static FLOORS: Section = Section {
+    heading: "[listener.NAME.floors]",
+    about: "Who is slower than this, on average and by nobody else's fault, is cut: against clients that keep a connection \
+            busy with a byte now and then. Time in which a backend was waited for does not count, nor do tunnels.",
+    keys: &[
+        key(
+            "body",
+            BYTES_A_SECOND,
+            Default::Is("\"240B\""),
+            "Bytes a second of a request's body; slower ones get 408.",
+            "\"1KiB\"",
+        ),
+        key(
+            "drain",
+            BYTES_A_SECOND,
+            Default::Is("\"240B\""),
+            "Bytes a second that a client takes of an answer while there is more for it.",
+            "\"1KiB\"",
+        ),
+        key(
+            "over",
+            Kind::Duration { off: Off::Refused, min_ms: 1000 },
+            Default::Is("\"30s\""),
+            "Over how long the average is taken; nobody is cut sooner.",
+            "\"1m\"",
+        ),
+    ],
+};
+
+const BYTES_A_SECOND: Kind = Kind::Size { off: Off::Allowed, min: 1, max: 1 << 30 };
 
 static TIMEOUTS: Section = Section {
     heading: "[listener.NAME.timeouts]",

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use policy::access::{AccessList, CidrSet};
+use policy::pace::Floors;
 use policy::plan::{Admin, Bind, ClientTimeouts, Listener};
 
 use super::{bare, limits, ranges};
@@ -60,6 +61,7 @@ fn one(
         context.error(table.place("proxy_protocol"), problem);
     }
     let timeouts = table.table("timeouts")?;
+    let floors = table.table("floors")?;
     let limits = table.table("limits")?;
     let limit = limits::rate(context, limits, "listener")?;
     let client_connections = limits.count("client_connections");
@@ -79,6 +81,7 @@ fn one(
             keep_alive: timeouts.wait("keep_alive")?,
             tunnel: timeouts.wait("tunnel")?,
         },
+        floors: Floors { body: floors.size("body")?, drain: floors.size("drain")?, over: floors.wait("over")?? },
         limit,
         client_connections,
     })

@@ -4,6 +4,7 @@
 
 mod drift;
 mod errors;
+mod floors;
 mod in_force;
 mod includes;
 mod interpolation;

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
+use policy::pace;
 use policy::plan::{Pool, ProxyVersion};
 use policy::retry::Failure;
 use policy::rewrite;
@@ -13,6 +14,7 @@ use wire::head::Framing;
 use wire::proxy::Header;
 
 use super::proxied::{NO_RULES, Proxied, Upstream};
+use super::watch::{Sight, Watch, Woken};
 use crate::backends::{Attempt, ConnectError};
 use crate::cause::Cause;
 use crate::h1::{BackendLink, HeadError, RequestHead};
@@ -42,11 +44,19 @@ enum Deadline {
     FirstByte,
 }
 
+impl Deadline {
+    /// What it expects of the client.
+    fn of_client(self) -> Option<pace::Wait> {
+        matches!(self, Self::Body(_)).then_some(pace::Wait::Body)
+    }
+}
+
 /// A wait for an answer's head.
 struct Wait {
     /// The backend was out when it was picked (panic): its being out is then no news.
     was_down: bool,
     deadline: Option<Deadline>,
+    watch: Watch,
 }
 
 impl<'a, D: Downstream> Proxied<'a, D> {
@@ -146,7 +156,7 @@ impl<'a, D: Downstream> Proxied<'a, D> {
 
     /// Sends the request (its head is already in the link) and waits for an answer head.
     async fn answer_head(&mut self, up: &mut Upstream<'_>) -> Result<(), Failed> {
-        let mut wait = Wait { was_down: up.attempt.is_down(), deadline: None };
+        let mut wait = Wait { was_down: up.attempt.is_down(), deadline: None, watch: Watch::default() };
         self.down.timer().waits_for(up.attempt.number());
         let result = poll_fn(|cx| self.poll_answer_head(cx, up, &mut wait)).await;
         self.down.timer().waits_for(NO_BACKEND);
@@ -170,8 +180,11 @@ impl<'a, D: Downstream> Proxied<'a, D> {
             Poll::Pending => {}
         }
         self.set_deadline(wait);
-        if self.down.timer().poll_late(cx).is_ready() {
-            return Poll::Ready(Err(self.late(wait)));
+        while let Poll::Ready(woken) = wait.watch.poll(self.down.timer(), cx) {
+            match woken {
+                Woken::Due => return Poll::Ready(Err(self.late(wait))),
+                Woken::Look => self.look(up, wait).map_err(Failed::Exchange)?,
+            }
         }
         if self.feed.done && self.down.poll_gone(cx).is_ready() {
             return Poll::Ready(Err(Failed::Exchange(Cause::ClientGone)));
@@ -195,16 +208,28 @@ impl<'a, D: Downstream> Proxied<'a, D> {
         if before == Some(wanted) {
             return;
         }
-        let now = Instant::now();
         if matches!(before, Some(Deadline::Body(_))) {
-            self.facts.times.asked = Some(now);
+            self.facts.times.asked = Some(Instant::now());
         }
         let longest = match wanted {
             Deadline::FirstByte => self.target.timeouts.first_byte,
             Deadline::Body(_) => self.worker.client_timeouts(self.down.peer()).body,
             Deadline::Backend(_) => self.target.timeouts.idle,
         };
-        self.down.timer().set_earlier(now, longest, self.until);
+        wait.watch.pace.waits_for(wanted.of_client());
+        wait.watch.stepped(self.down.timer(), longest, self.until);
+    }
+
+    /// Looks at those who keep us waiting: gives back what they would pin, and judges the client's pace.
+    fn look(&mut self, up: &mut Upstream<'_>, wait: &mut Wait) -> Result<(), Cause> {
+        let moved = self.feed.progress.bytes;
+        let client = wait.deadline.and_then(Deadline::of_client);
+        let seen = wait.watch.look(self.worker, self.down, &Sight { wait: client, moved });
+        if seen.is_slow {
+            self.down.thrift();
+            up.link.thrift();
+        }
+        seen.cause.map_or(Ok(()), Err)
     }
 
     fn late(&self, wait: &Wait) -> Failed {

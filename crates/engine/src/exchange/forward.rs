@@ -2,9 +2,11 @@
 
 use std::future::poll_fn;
 use std::task::{Context, Poll};
-use std::time::Instant;
+
+use policy::pace::Wait;
 
 use super::proxied::{NO_RULES, Proxied, Upstream};
+use super::watch::{Sight, Watch, Woken};
 use crate::cause::Cause;
 use crate::seam::{AnswerHead, Changes, Downstream, Progress, PumpError, Side, poll_pump};
 
@@ -13,6 +15,7 @@ use crate::seam::{AnswerHead, Changes, Downstream, Progress, PumpError, Side, po
 struct Body {
     progress: Progress,
     deadline_at: Option<[Progress; 2]>,
+    watch: Watch,
 }
 
 /// One direction of a tunnel.
@@ -83,12 +86,13 @@ impl<D: Downstream> Proxied<'_, D> {
             Poll::Pending => {}
         }
         self.set_body_deadline(body);
-        if self.down.timer().poll_late(cx).is_ready() {
-            return Poll::Ready(Err(match body.progress.waits_for {
-                _ if self.is_over() => Cause::TotalTimeout,
-                Side::Source => Cause::IdleTimeout,
-                Side::Sink => Cause::ClientStalled,
-            }));
+        while let Poll::Ready(woken) = body.watch.poll(self.down.timer(), cx) {
+            match (woken, body.progress.waits_for) {
+                (Woken::Look, _) => self.look_at_bodies(up, body)?,
+                _ if self.is_over() => return Poll::Ready(Err(Cause::TotalTimeout)),
+                (Woken::Due, Side::Source) => return Poll::Ready(Err(Cause::IdleTimeout)),
+                (Woken::Due, Side::Sink) => return Poll::Ready(Err(Cause::ClientStalled)),
+            }
         }
         if self.feed.done && self.down.poll_gone(cx).is_ready() {
             return Poll::Ready(Err(Cause::ClientGone));
@@ -99,14 +103,43 @@ impl<D: Downstream> Proxied<'_, D> {
     /// Each step forward, in either direction, starts the wait anew.
     fn set_body_deadline(&self, body: &mut Body) {
         let come = [body.progress, self.feed.progress];
-        if body.deadline_at.replace(come) == Some(come) {
+        let before = body.deadline_at.replace(come);
+        if before == Some(come) {
             return;
         }
         let longest = match body.progress.waits_for {
             Side::Source => self.target.timeouts.idle,
             Side::Sink => self.worker.client_timeouts(self.down.peer()).body,
         };
-        self.down.timer().set_earlier(Instant::now(), longest, self.until);
+        let answer_moved = before.is_none_or(|[answer, _]| answer.bytes != body.progress.bytes);
+        let wait = match self.expects(body) {
+            // While the answer goes on, its request's body may come as it likes.
+            Some(Wait::Body) if answer_moved => None,
+            wait => wait,
+        };
+        body.watch.pace.waits_for(wait);
+        body.watch.stepped(self.down.timer(), longest, self.until);
+    }
+
+    /// What is waited for of the client.
+    fn expects(&self, body: &Body) -> Option<Wait> {
+        match body.progress.waits_for {
+            Side::Sink => Some(Wait::Drain),
+            Side::Source if !self.feed.done && self.feed.progress.waits_for == Side::Source => Some(Wait::Body),
+            Side::Source => None,
+        }
+    }
+
+    /// Looks at those who keep us waiting: gives back what they would pin, and judges the client's pace.
+    fn look_at_bodies(&mut self, up: &mut Upstream<'_>, body: &mut Body) -> Result<(), Cause> {
+        let wait = self.expects(body);
+        let moved = if wait == Some(Wait::Body) { self.feed.progress.bytes } else { body.progress.bytes };
+        let seen = body.watch.look(self.worker, self.down, &Sight { wait, moved });
+        if seen.is_slow {
+            self.down.thrift();
+            up.link.thrift();
+        }
+        seen.cause.map_or(Ok(()), Err)
     }
 
     /// After 101: bytes both ways until both have ended, or silence. Either side may end it as it likes; nobody is to
@@ -118,7 +151,7 @@ impl<D: Downstream> Proxied<'_, D> {
         self.worker.counters().listeners[usize::from(peer.listener.0)].tunnels.add(1);
         let silence = self.worker.client_timeouts(&peer).tunnel;
         let (mut to_backend, mut to_client) = (Direction::default(), Direction::default());
-        let mut seen = None;
+        let (mut seen, mut watch) = (None, Watch::default());
         let ended = poll_fn(|cx| {
             if !to_backend.ended {
                 to_backend.ended = poll_pump(cx, self.down, &mut up.link, &mut to_backend.progress)?.is_ready();
@@ -130,9 +163,19 @@ impl<D: Downstream> Proxied<'_, D> {
                 return Poll::Ready(Ok::<(), PumpError>(()));
             }
             if seen.replace((to_backend, to_client)) != Some((to_backend, to_client)) {
-                self.down.timer().set(Instant::now(), silence);
+                watch.stepped(self.down.timer(), silence, None);
             }
-            self.down.timer().poll_late(cx).map(Ok)
+            while let Poll::Ready(woken) = watch.poll(self.down.timer(), cx) {
+                if woken == Woken::Due {
+                    return Poll::Ready(Ok(()));
+                }
+                let moved = to_backend.progress.bytes + to_client.progress.bytes;
+                if watch.look(self.worker, self.down, &Sight { wait: None, moved }).is_slow {
+                    self.down.thrift();
+                    up.link.thrift();
+                }
+            }
+            Poll::Pending
         });
         drop(ended.await);
         self.facts.request_bytes += to_backend.progress.bytes;

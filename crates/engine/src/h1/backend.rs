@@ -99,6 +99,11 @@ impl<'w> BackendLink<'w> {
         self.link.forget_head();
     }
 
+    /// Keeps what it must and no more while somebody is slow.
+    pub(crate) fn thrift(&mut self) {
+        self.link.thrift();
+    }
+
     pub(crate) fn become_tunnel(&mut self) {
         self.link.forget_head();
         self.link.become_tunnel();

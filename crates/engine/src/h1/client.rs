@@ -38,6 +38,8 @@ const LAST_REQUEST: Duration = Duration::from_millis(500);
 const LOOK: Duration = Duration::from_millis(500);
 /// What the runtime gets to hear of a request that the kernel has.
 const LAST_LOOK: Duration = Duration::from_millis(20);
+/// A head that is not whole by then keeps no more memory than it has bytes.
+const SLOW_HEAD: Duration = Duration::from_secs(1);
 /// After an answer, this many connections of a worker keep what they need to run for this long.
 const WARM_CONNECTIONS: usize = 128;
 const WARM: Duration = Duration::from_millis(500);
@@ -258,11 +260,16 @@ impl<'w> Client<'w> {
             if let Some(head) = self.parse_head() {
                 return (arrived, head);
             }
+            let due = self.worker.client_timeouts(&self.peer).header.map(|longest| arrived + longest);
             if self.whole_late.is_none() {
-                self.timer.set(arrived, self.worker.client_timeouts(&self.peer).header);
+                self.timer.set_earlier(arrived, Some(SLOW_HEAD), due);
             }
             match poll_fn(|cx| self.poll_more(cx)).await {
                 Some(Ok(n)) if n > 0 => self.whole_late = Some(Instant::now()),
+                None if due.is_none_or(|due| Instant::now() + LAST_LOOK < due) => {
+                    self.link.thrift();
+                    self.timer.set_earlier(Instant::now(), None, due);
+                }
                 None => return (arrived, Head::Refused(Cause::HeaderTimeout)),
                 _ => return (arrived, Head::End),
             }
@@ -368,6 +375,7 @@ impl<'w> Client<'w> {
         let _ = poll_fn(|cx| self.link.stream.poll_shutdown(cx)).await;
         while dropped < LINGER_BYTES {
             self.link.forget_input();
+            self.link.rest();
             match poll_fn(|cx| self.poll_more(cx)).await {
                 Some(Ok(n)) if n > 0 => dropped += n,
                 _ => return,
@@ -484,7 +492,7 @@ impl Downstream for Client<'_> {
     /// A client that ends its direction while it waits has gone away: HTTP has no use for a half-closed client.
     fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         loop {
-            if self.link.mem.inbox.is_leased() && self.link.mem.inbox.is_full() {
+            if self.link.has_plenty() {
                 // Enough is pipelined; it is read when its turn comes.
                 return self.poll_left(cx);
             }
@@ -497,5 +505,13 @@ impl Downstream for Client<'_> {
 
     fn limit_body(&mut self, bytes: Option<u64>) {
         self.link.limit_body(bytes);
+    }
+
+    fn thrift(&mut self) {
+        self.link.thrift();
+    }
+
+    fn unsent(&self) -> u64 {
+        self.link.stream.unsent()
     }
 }

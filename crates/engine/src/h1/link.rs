@@ -9,12 +9,15 @@ use std::task::{Context, Poll, ready};
 use wire::h1::chunked::{Decoder, Step, put_chunk_size, trailer_fields};
 use wire::head::{Field, Framing};
 
-use crate::buffers::{Buffers, Inbox, Size};
+use crate::buffers::{Buffers, Inbox, SIP_BYTES, Size};
 use crate::seam::{Cut, Fill, Sink, Source, Trailers};
 use crate::stream::Stream;
 
 /// Up to so many bytes are copied behind what waits in the output buffer, to leave in one send; more go by writev.
 const COALESCE_BYTES: usize = 8 * 1024;
+
+/// After a look at a slow body, so many full sips in a row before larger reads are tried again.
+const SIPS: u8 = 64;
 
 /// How the body that is read ends.
 enum Reading {
@@ -68,6 +71,8 @@ pub(crate) struct Link<'w> {
     head_bytes: usize,
     reading: Reading,
     available: usize,
+    /// Sips to be filled before a larger buffer is leased again.
+    sips: u8,
     left_to_limit: Option<u64>,
     trailer_bytes: Vec<u8>,
     trailer_fields: Vec<Field>,
@@ -86,6 +91,7 @@ impl<'w> Link<'w> {
             head_bytes: 0,
             reading: Reading::Done,
             available: 0,
+            sips: 0,
             left_to_limit: None,
             trailer_bytes: Vec::new(),
             trailer_fields: Vec::new(),
@@ -99,7 +105,9 @@ impl<'w> Link<'w> {
     pub(crate) fn poll_read_more(&mut self, cx: &mut Context<'_>, size: Size) -> Poll<io::Result<usize>> {
         let leased = !self.mem.inbox.is_leased();
         if leased {
-            self.mem.inbox = self.mem.buffers.lease(size);
+            self.mem.inbox = self.mem.buffers.lease(if self.sips > 0 { Size::Sip } else { size });
+        } else if self.mem.inbox.is_full() {
+            return self.poll_read_beyond(cx);
         }
         let read = self.stream.poll_read(cx, self.mem.inbox.room());
         match &read {
@@ -111,6 +119,37 @@ impl<'w> Link<'w> {
             _ => {}
         }
         read
+    }
+
+    /// As `poll_read_more` where the buffer has no room left: what comes moves into a roomier one with what is here.
+    fn poll_read_beyond(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let from = if self.head_is_here() { 0 } else { self.mem.inbox.start };
+        let mut roomier = self.mem.buffers.lease_roomier(&self.mem.inbox.all()[from..]);
+        roomier.start = self.mem.inbox.start - from;
+        let read = self.stream.poll_read(cx, roomier.room());
+        if let Poll::Ready(Ok(n)) = &read {
+            roomier.end += n;
+            std::mem::swap(&mut roomier, &mut self.mem.inbox);
+        }
+        self.mem.buffers.give_back(&mut roomier);
+        read
+    }
+
+    /// Somebody keeps this link waiting: it keeps what it must and no more, and reads in sips for a while.
+    pub(crate) fn thrift(&mut self) {
+        if self.head_is_here() {
+            self.shrink_head();
+        }
+        self.mem.buffers.thrift(&mut self.mem.inbox);
+        if self.out_at == self.mem.out.len() {
+            self.mem.buffers.give_back_out(std::mem::take(&mut self.mem.out));
+            self.out_at = 0;
+        } else if self.mem.out.capacity() > 2 * COALESCE_BYTES {
+            self.mem.out.drain(..self.out_at);
+            self.mem.out.shrink_to_fit();
+            self.out_at = 0;
+        }
+        self.sips = SIPS;
     }
 
     /// The input so far, for a head parser; spans count from its start.
@@ -127,6 +166,7 @@ impl<'w> Link<'w> {
         self.head_bytes = head_bytes;
         self.head_pinned = true;
         self.available = 0;
+        self.sips = 0;
         self.left_to_limit = None;
         self.trailer_bytes.clear();
         self.trailer_fields.clear();
@@ -198,6 +238,12 @@ impl<'w> Link<'w> {
         self.mem.inbox.start < self.mem.inbox.end
     }
 
+    /// Whether so much input waits that no more is to be read before its turn.
+    pub(crate) fn has_plenty(&self) -> bool {
+        let inbox = &self.mem.inbox;
+        inbox.unread().len() >= SIP_BYTES / 2 || (self.head_is_here() && inbox.is_full())
+    }
+
     /// Drops what has been read.
     pub(crate) fn forget_input(&mut self) {
         (self.mem.inbox.start, self.mem.inbox.end) = (0, 0);
@@ -228,7 +274,9 @@ impl<'w> Link<'w> {
         } else if !self.has_input() {
             let was_filled = self.mem.inbox.is_full();
             self.forget_input();
-            if was_filled {
+            if was_filled && self.sips > 0 && !self.mem.buffers.is_own(&self.mem.inbox) {
+                self.sips -= 1;
+            } else if was_filled {
                 self.mem.buffers.widen(&mut self.mem.inbox);
             }
         } else if self.mem.inbox.is_full() {
@@ -238,10 +286,11 @@ impl<'w> Link<'w> {
 
     /// Keeps the buffer with the head aside and goes on in a fresh one.
     fn move_on(&mut self) {
-        let mut fresh = self.mem.buffers.lease(Size::Bulk);
         let unread = self.mem.inbox.unread();
-        fresh.room()[..unread.len()].copy_from_slice(unread);
-        fresh.end = unread.len();
+        let fresh = match unread {
+            [] => self.mem.buffers.lease(Size::Bulk),
+            unread => self.mem.buffers.lease_roomier(unread),
+        };
         self.mem.held = std::mem::replace(&mut self.mem.inbox, fresh);
     }
 

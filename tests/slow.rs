@@ -1,0 +1,5 @@
+//! Slow and hungry peers: what a crowd of them costs, who is harmed by it, and when they are cut.
+
+mod crowds;
+mod floors;
+mod stage;
