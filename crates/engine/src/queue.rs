@@ -105,11 +105,15 @@ pub(crate) struct Ticket {
 impl Queue {
     /// `None` where no backend has a cap.
     pub(crate) fn new(pool: &Pool) -> Option<Self> {
-        if pool.backends.iter().all(|backend| backend.max_requests.is_none()) {
+        let places = |backend: &policy::plan::Backend| {
+            backend.max_requests.into_iter().chain(backend.caps.max_connections).min()
+        };
+        if pool.backends.iter().all(|backend| places(backend).is_none()) {
             return None;
         }
         let cap = |backend: &policy::plan::Backend| Cap {
-            max_requests: backend.max_requests.unwrap_or(NO_CAP),
+            // Each request has a connection of its own: no more can run than may be open.
+            max_requests: places(backend).unwrap_or(NO_CAP),
             tier: backend.tier,
         };
         Some(Self {

@@ -12,6 +12,7 @@ use policy::outlier::Offer;
 use policy::plan::{Address, Backend, Plan, Wanted};
 
 use crate::clients::Clients;
+use crate::connections::Connections;
 use crate::counters::{BackendCounters, WorkerCounters};
 use crate::credits::Credits;
 use crate::passive::Passive;
@@ -58,6 +59,8 @@ pub struct BackendShared {
     active: AtomicU32,
     /// Evidence for passive health.
     pub passive: Passive,
+    /// Only where they are capped.
+    pub(crate) connections: Option<Arc<Connections>>,
     resolved: RwLock<Option<SocketAddr>>,
 }
 
@@ -175,6 +178,7 @@ impl BackendShared {
             permille,
             active: AtomicU32::new(0),
             passive: Passive::default(),
+            connections: backend.caps.max_connections.map(Connections::new),
             resolved: RwLock::new(resolved),
         }
     }
@@ -204,6 +208,12 @@ impl BackendShared {
     #[must_use]
     pub fn active(&self) -> u32 {
         self.active.load(Ordering::Relaxed)
+    }
+
+    /// Connections that are open or being opened, over all workers, where they are capped.
+    #[must_use]
+    pub fn open_connections(&self) -> Option<u32> {
+        self.connections.as_ref().map(|connections| connections.open())
     }
 
     /// As `active`, in one order for all threads with `begin_below` and `end_in_order`.

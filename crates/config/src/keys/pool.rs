@@ -91,6 +91,14 @@ pub(super) static POOL: Section = Section {
             "1000",
         ),
         key(
+            "max_connections",
+            Kind::Count { min: 1, max: MAX_REQUESTS },
+            Default::Unset("no cap"),
+            "Most connections to each backend, idle ones and tunnels included, over the whole process; probes are not \
+             counted. Beyond it requests wait in `queue`.",
+            "200",
+        ),
+        key(
             "queue",
             Kind::Table(&QUEUE),
             Default::Is("{}"),
@@ -105,7 +113,6 @@ pub(super) static POOL: Section = Section {
             "\"30s\"",
         ),
         not_yet("sticky", "Keeps a client at its backend.", "the nearest is `policy = \"ip-hash\"`"),
-        not_yet("max_connections", "Most connections to a backend.", ""),
         key(
             "eject",
             Kind::Either(&[OFF, Kind::Table(&EJECT)]),
@@ -118,7 +125,7 @@ pub(super) static POOL: Section = Section {
 
 static QUEUE: Section = Section {
     heading: "[pool.NAME.queue]",
-    about: "The queue before a pool with `max_requests`: first come, first served within an `urgency` of routes. Who finds \
+    about: "The queue before a pool with `max_requests` or `max_connections`: first come, first served within an `urgency` of routes. Who finds \
             it full, or waits too long, gets 503 with Retry-After.",
     keys: &[
         key(
@@ -171,6 +178,13 @@ static BACKEND: Section = Section {
             Default::Unset("the pool's"),
             "Most running requests for this backend.",
             "200",
+        ),
+        key(
+            "max_connections",
+            Kind::Count { min: 1, max: MAX_REQUESTS },
+            Default::Unset("the pool's"),
+            "Most connections to this backend.",
+            "100",
         ),
     ],
 };
