@@ -53,6 +53,8 @@ pub(crate) fn status() -> Status {
                 waiting: 22,
                 queued: 23,
                 full: 24,
+                shed: 29,
+                surge: true,
                 timeouts: 25,
                 longest: Duration::from_micros(26_500),
             },

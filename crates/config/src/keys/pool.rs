@@ -136,6 +136,14 @@ static QUEUE: Section = Section {
             "200",
         ),
         key("timeout", DURATION_OR_OFF, Default::Is("\"5s\""), "Longest wait.", "\"2s\""),
+        key(
+            "shed",
+            Kind::Flag,
+            Default::Is("true"),
+            "In a surge (more come than can be served, so that some must be refused) hardly more wait than run: the most \
+             urgent, and of these the newest; the others get 503 at once. `false` lets them wait until `timeout`.",
+            "false",
+        ),
     ],
 };
 

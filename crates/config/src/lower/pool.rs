@@ -71,7 +71,7 @@ fn one(context: &mut Context<'_>, member: &Member, table: &Table, backends: Vec<
 }
 
 fn queue(table: &Table) -> Option<Queue> {
-    Some(Queue { size: table.count("size")?, timeout: table.wait("timeout")? })
+    Some(Queue { size: table.count("size")?, timeout: table.wait("timeout")?, shed: table.flag("shed")? })
 }
 
 fn policy(name: &str) -> PolicyKind {
