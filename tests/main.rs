@@ -13,6 +13,8 @@ mod chaos;
 #[cfg(test)]
 mod clients;
 #[cfg(test)]
+mod connection_caps;
+#[cfg(test)]
 mod connections;
 #[cfg(test)]
 mod corpus;

@@ -15,7 +15,7 @@ mod process;
 mod wire;
 
 pub(crate) use address::{Blackhole, free_port};
-pub(crate) use backend::Backend;
+pub(crate) use backend::{Backend, Conn};
 pub(crate) use evenkeel::{Evenkeel, Setup, binary};
 pub(crate) use figures::{figure, long_run, skip};
 pub(crate) use load::{Load, LoadReport};

@@ -179,6 +179,18 @@ const POOL: &[Metric<PoolStatus>] = &[
         "requests refused because the queue was full",
     ),
     Metric::new(
+        "evenkeel_pool_queue_shed_requests",
+        Counter,
+        |p| Whole(p.queue.shed),
+        "requests refused early in a surge",
+    ),
+    Metric::new(
+        "evenkeel_pool_surge",
+        Gauge,
+        |p| Whole(p.queue.surge.into()),
+        "1 while more requests come than the pool can serve, so that hardly more may wait than run",
+    ),
+    Metric::new(
         "evenkeel_pool_queue_timeout_requests",
         Counter,
         |p| Whole(p.queue.timeouts),

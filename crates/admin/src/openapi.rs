@@ -74,6 +74,7 @@ fn property(field: &Field) -> Value {
         Kind::Text => json!({ "type": "string" }),
         Kind::TextOrNull => json!({ "type": ["string", "null"] }),
         Kind::Texts => json!({ "type": "array", "items": { "type": "string" } }),
+        Kind::Flag => json!({ "type": "boolean" }),
         Kind::Whole => whole(),
         Kind::WholeOrNull => json!({ "type": ["integer", "null"] }),
         Kind::Number => json!({ "type": "number" }),

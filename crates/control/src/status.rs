@@ -136,6 +136,8 @@ pub struct BackendStatus {
     pub tier: u8,
     /// Most running attempts, if there is a cap.
     pub max_requests: Option<u32>,
+    /// Most connections, if there is a cap.
+    pub max_connections: Option<u32>,
     /// Its state.
     pub state: State,
     /// Why it is in that state.
@@ -323,6 +325,7 @@ impl ProcessRecord {
             weight_permille: shared.permille(),
             tier: backend.tier,
             max_requests: backend.max_requests,
+            max_connections: backend.caps.max_connections,
             state: if record.state == State::Drained && active > 0 { State::Draining } else { record.state },
             reason: record.reason.clone(),
             since: record.since,

@@ -4,10 +4,12 @@
 //! and addresses come from [`crate::Shared`] and are read anew whenever a pool's epoch has moved.
 
 use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
@@ -17,13 +19,14 @@ use policy::retry::Budget;
 use policy::rng::{self, Rng};
 use tokio::net::{TcpStream, UnixStream};
 
+use crate::connections::{Connections, Found, Hold};
 use crate::counters::BackendCounters;
 use crate::exchange::Tried;
 use crate::passive::{Risk, SKIP, Trial};
 use crate::queue::Capped;
 use crate::shared::{BackendShared, PoolShared, Shared, WHOLE_WEIGHT};
 use crate::stream::Stream;
-use crate::worker::Worker;
+use crate::worker::{Command, Worker};
 
 /// One pool in one worker.
 pub(crate) struct WorkerPool {
@@ -49,7 +52,10 @@ struct WorkerBackend {
 }
 
 struct Idle {
+    /// Closed before it is counted as closed.
     stream: Stream,
+    /// Where connections are capped.
+    hold: Option<Hold>,
     since: Instant,
 }
 
@@ -219,15 +225,14 @@ impl WorkerPool {
         }
     }
 
-    fn take_idle(&self, backend: usize, counters: &BackendCounters) -> Option<Stream> {
-        let mut idle = self.backends[backend].idle.borrow_mut();
-        while let Some(Idle { stream, .. }) = idle.pop() {
+    fn take_idle(&self, backend: usize, counters: &BackendCounters) -> Option<Idle> {
+        loop {
+            let idle = self.backends[backend].idle.borrow_mut().pop()?;
             counters.idle.sub(1);
-            if stream.is_quiet() {
-                return Some(stream);
+            if idle.stream.is_quiet() {
+                return Some(idle);
             }
         }
-        None
     }
 }
 
@@ -248,6 +253,8 @@ pub(crate) struct Attempt {
     pub(crate) backend: usize,
     /// The attempt tries an ejected backend.
     pub(crate) trial: Option<Trial>,
+    /// On its connection, where these are capped.
+    hold: Cell<Option<Hold>>,
 }
 
 /// Why there is no attempt.
@@ -317,7 +324,7 @@ impl Attempt {
     fn taken(worker: &Rc<Worker>, pool: PoolId, backend: usize) -> Self {
         let (local, shared) = (worker.pool(pool), &worker.shared.pools[pool.0 as usize]);
         local.balancer.borrow_mut().taken(backend, shared);
-        let attempt = Self { worker: Rc::clone(worker), pool, backend, trial: None };
+        let attempt = Self { worker: Rc::clone(worker), pool, backend, trial: None, hold: Cell::default() };
         attempt.counters().attempts.add(1);
         attempt
     }
@@ -342,11 +349,19 @@ impl Attempt {
 
     /// An idle connection, if there is one that still lives.
     pub(crate) fn reuse(&self) -> Option<Stream> {
-        self.worker.pool(self.pool).take_idle(self.backend, self.counters())
+        let Idle { stream, hold, .. } = self.worker.pool(self.pool).take_idle(self.backend, self.counters())?;
+        self.hold.set(hold);
+        Some(stream)
     }
 
-    /// Opens a connection. The caller bounds the time.
-    pub(crate) async fn connect(&self) -> Result<Stream, ConnectError> {
+    /// Opens a connection, or gets one that was idle elsewhere: the flag says whether it was used before. The caller
+    /// bounds the time.
+    pub(crate) async fn connect(&self) -> Result<(Stream, bool), ConnectError> {
+        if let Some(connections) = &self.shared().connections
+            && let Some(stream) = self.be_counted(connections).await
+        {
+            return Ok((stream, true));
+        }
         self.counters().connects.add(1);
         let backend = &self.worker.plan.pool(self.pool).backends[self.backend];
         let connected = match &backend.address {
@@ -357,7 +372,23 @@ impl Attempt {
                 connect_tcp(address).await
             }
         };
-        connected.map_err(ConnectError::from)
+        connected.map(|stream| (stream, false)).map_err(ConnectError::from)
+    }
+
+    /// Gets leave to open a connection, or one that is open already.
+    async fn be_counted(&self, connections: &Arc<Connections>) -> Option<Stream> {
+        let held = self.hold.take();
+        let found = match held.or_else(|| connections.hold()) {
+            Some(hold) => Found { stream: None, hold },
+            None => {
+                let seeking = connections.seek();
+                self.worker.find_idle(self.pool, self.backend);
+                poll_fn(|cx| seeking.poll(cx)).await
+            }
+        };
+        self.hold.set(Some(found.hold));
+        let settled = found.stream.and_then(|stream| stream.settle().ok());
+        settled.filter(|stream| !stream.is_stale())
     }
 
     /// Gives a connection back for reuse, unless the pool has enough or the backend is out.
@@ -366,8 +397,42 @@ impl Attempt {
         let mut idle = self.worker.pool(self.pool).backends[self.backend].idle.borrow_mut();
         let wanted = matches!(self.shared().standing(), Standing::Ready | Standing::Unknown);
         if wanted && plan.send_proxy.is_none() && idle.len() < plan.idle_connections && !self.worker.stopping.get() {
-            idle.push(Idle { stream, since });
+            idle.push(Idle { stream, hold: self.hold.take(), since });
+            drop(idle);
             self.counters().idle.add(1);
+            if self.shared().connections.is_some() {
+                self.worker.find_idle(self.pool, self.backend);
+            }
+        }
+    }
+}
+
+impl Worker {
+    /// Gives those who seek a connection to a backend what is idle here, and asks another worker that has some.
+    pub(crate) fn find_idle(&self, pool: PoolId, backend: usize) {
+        let Some(connections) = &self.shared.pools[pool.0 as usize].backends[backend].connections else { return };
+        let counters = |worker: usize| &self.shared.workers[worker].counters.pools[pool.0 as usize][backend];
+        while connections.are_sought() {
+            let Some(idle) = self.pool(pool).take_idle(backend, counters(self.id)) else {
+                let others = (0..self.peers.len()).filter(|&other| other != self.id);
+                if let Some(other) = others.max_by_key(|&other| counters(other).idle.get())
+                    && counters(other).idle.get() > 0
+                {
+                    // A worker that has ended has closed its connections.
+                    let _ = self.peers[other].send(Command::FindIdle { pool, backend });
+                }
+                return;
+            };
+            let (Ok(stream), Some(hold)) = (idle.stream.loosen(), idle.hold) else { continue };
+            // Nobody seeks any more: it stays, and those who seek from now on find it.
+            if let Some(Found { stream: Some(stream), hold }) =
+                connections.pass_on(Found { stream: Some(stream), hold })
+                && let Ok(stream) = stream.settle()
+            {
+                let idle = Idle { stream, hold: Some(hold), since: idle.since };
+                self.pool(pool).backends[backend].idle.borrow_mut().push(idle);
+                counters(self.id).idle.add(1);
+            }
         }
     }
 }
@@ -375,6 +440,8 @@ impl Attempt {
 impl Drop for Attempt {
     fn drop(&mut self) {
         let shared = &self.worker.shared.pools[self.pool.0 as usize];
+        // Of places there are never more than of connections.
+        drop(self.hold.take());
         match Capped::new(shared) {
             None => shared.backends[self.backend].end(),
             Some(capped) => capped.give_back(self.backend),

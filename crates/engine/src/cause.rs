@@ -30,6 +30,8 @@ pub(crate) enum Cause {
     NoBackend,
     /// Every backend is at its cap and the queue is full.
     QueueFull,
+    /// Every backend is at its cap and more come than can be served: this one gave way.
+    QueueShed,
     /// No backend had room in time.
     QueueTimeout,
     /// The backend's name has no address.
@@ -81,6 +83,11 @@ struct Meaning {
 }
 
 impl Cause {
+    /// Whether it is one by which a flood is turned away: counted, and no failure of its own in the log.
+    pub(crate) fn comes_in_floods(self) -> bool {
+        matches!(self, Self::RateLimited { .. } | Self::QueueShed)
+    }
+
     /// The status that the client gets if the answer has not begun.
     pub(crate) fn status(self) -> u16 {
         self.meaning().status
@@ -126,6 +133,12 @@ impl Cause {
             Self::QueueFull => {
                 (503, "queue-full", "connection_limit_reached", "all backends are busy and the queue is full")
             }
+            Self::QueueShed => (
+                503,
+                "queue-shed",
+                "connection_limit_reached",
+                "all backends are busy and more requests come than they can serve",
+            ),
             Self::QueueTimeout => {
                 (503, "queue-timeout", "connection_limit_reached", "no backend had room for the request in time")
             }
@@ -170,7 +183,7 @@ impl Cause {
 mod tests {
     use super::{Cause, Whose};
 
-    const ALL: [Cause; 25] = [
+    const ALL: [Cause; 26] = [
         Cause::BadRequest { status: 400, why: "" },
         Cause::HeaderTimeout,
         Cause::BodyTimeout,
@@ -181,6 +194,7 @@ mod tests {
         Cause::BadRewrite,
         Cause::NoBackend,
         Cause::QueueFull,
+        Cause::QueueShed,
         Cause::QueueTimeout,
         Cause::Unresolved,
         Cause::ConnectFailed,

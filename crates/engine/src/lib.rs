@@ -9,6 +9,7 @@ mod backends;
 mod buffers;
 mod cause;
 mod clients;
+mod connections;
 pub mod counters;
 mod credits;
 mod date;

@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 
 use policy::balance::{Awaited, Standing};
 use policy::plan::{Pool, Urgency};
+use policy::surge::{self, Surge};
 
 use crate::exchange::Tried;
 use crate::shared::{PoolShared, Shared};
@@ -31,6 +32,8 @@ pub(crate) struct Queue {
     waiting: AtomicUsize,
     caps: Vec<Cap>,
     size: usize,
+    shed: bool,
+    epoch: Instant,
     line: Mutex<Line>,
 }
 
@@ -49,6 +52,10 @@ pub struct QueueFigures {
     pub queued: u64,
     /// Requests refused because as many waited as may.
     pub full: u64,
+    /// Requests refused early in a surge.
+    pub shed: u64,
+    /// Whether there is one now.
+    pub surge: bool,
     /// Requests refused because they had waited too long.
     pub timeouts: u64,
     /// The longest wait so far.
@@ -68,6 +75,9 @@ struct Line {
     figures: QueueFigures,
     /// What those who have tried nothing wait for, as of an epoch of the pool.
     awaited: Option<(u64, Option<Awaited>)>,
+    surge: Surge,
+    /// How many can run at once, as of a time.
+    places: (u64, usize),
 }
 
 #[derive(Debug, Default)]
@@ -81,6 +91,8 @@ enum Entry {
     Granted(usize),
     /// All backends were taken out by hand.
     Barred,
+    /// It gave way to a newer or more urgent one in a surge.
+    Shed,
 }
 
 #[derive(Debug)]
@@ -90,9 +102,26 @@ struct Waiter {
     waker: Option<Waker>,
 }
 
-/// As many wait as may.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct QueueFull;
+/// Why somebody may not wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refused {
+    /// As many wait as may.
+    Full,
+    /// In a surge it has to give way.
+    Shed,
+}
+
+/// Why a wait is over without a place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NoTurn {
+    /// There is nobody left to wait for.
+    Nobody,
+    /// In a surge it had to give way.
+    Shed,
+}
+
+/// Between two looks at how many can run at once.
+const PLACES_MS: u64 = 25;
 
 /// A place in the line; given up when dropped, together with what it was granted.
 #[derive(Debug)]
@@ -105,19 +134,25 @@ pub(crate) struct Ticket {
 impl Queue {
     /// `None` where no backend has a cap.
     pub(crate) fn new(pool: &Pool) -> Option<Self> {
-        if pool.backends.iter().all(|backend| backend.max_requests.is_none()) {
+        let places = |backend: &policy::plan::Backend| {
+            backend.max_requests.into_iter().chain(backend.caps.max_connections).min()
+        };
+        if pool.backends.iter().all(|backend| places(backend).is_none()) {
             return None;
         }
         // Where a full tier spills over, any of them is as good to wait for.
         let is_one_tier = pool.spill_over.is_some_and(|terms| terms.full);
         let cap = |backend: &policy::plan::Backend| Cap {
-            max_requests: backend.max_requests.unwrap_or(NO_CAP),
+            // Each request has a connection of its own: no more can run than may be open.
+            max_requests: places(backend).unwrap_or(NO_CAP),
             tier: if is_one_tier { 0 } else { backend.tier },
         };
         Some(Self {
             waiting: AtomicUsize::new(0),
             caps: pool.backends.iter().map(cap).collect(),
             size: pool.queue.size,
+            shed: pool.queue.shed,
+            epoch: Instant::now(),
             line: Mutex::default(),
         })
     }
@@ -134,12 +169,21 @@ impl Queue {
         };
         let longest = line.tickets.iter().filter_map(waits).max().unwrap_or_default();
         let waiting = self.waiting.load(Ordering::Relaxed) as u64;
-        QueueFigures { waiting, longest: longest.max(line.figures.longest), ..line.figures }
+        let surge = self.shed && line.surge.is_on(self.now_ms());
+        QueueFigures { waiting, longest: longest.max(line.figures.longest), surge, ..line.figures }
     }
 
-    /// Counts a request that has waited too long.
-    pub(crate) fn timed_out(&self) {
-        self.lock().figures.timeouts += 1;
+    /// Counts a request that has waited too long. One that waited for what it had not tried says nothing of the line.
+    fn timed_out(&self, number: usize) {
+        let mut line = self.lock();
+        line.figures.timeouts += 1;
+        if matches!(&line.tickets[number], Entry::Waiting(waiter) if waiter.tried.list().is_empty()) {
+            line.surge.refused(self.now_ms());
+        }
+    }
+
+    fn now_ms(&self) -> u64 {
+        u64::try_from(self.epoch.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
     fn has_waiting(&self) -> bool {
@@ -246,8 +290,53 @@ impl<'a> Capped<'a> {
         None
     }
 
+    /// How many may wait, a newcomer included.
+    fn room(self, line: &mut Line) -> usize {
+        let Queue { size, shed, .. } = *self.queue;
+        if !shed {
+            return size;
+        }
+        let now_ms = self.queue.now_ms();
+        if line.places.1 == 0 || now_ms >= line.places.0 + PLACES_MS {
+            line.places = (now_ms, self.places(line));
+        }
+        let waiting = self.queue.waiting.load(Ordering::Relaxed);
+        line.surge.came(now_ms, &surge::Line { waiting, places: line.places.1, size })
+    }
+
+    /// How many can run at once at those that the line waits for.
+    fn places(self, line: &mut Line) -> usize {
+        let Some(awaited) = self.awaited(line) else { return 0 };
+        let counts = |backend: &usize| self.admits(awaited, *backend, &Tried::default());
+        let caps = (0..self.queue.caps.len()).filter(counts).map(|backend| self.queue.caps[backend].max_requests);
+        caps.fold(0, |sum: usize, cap| sum.saturating_add(cap as usize))
+    }
+
+    /// Makes room in the line for a newcomer, if there can be: in a surge others give way, and are to be woken.
+    fn make_room(self, line: &mut Line, urgency: Urgency, woken: &mut Vec<Waker>) -> Result<(), Refused> {
+        let room = self.room(line);
+        let waiting = || self.queue.waiting.load(Ordering::Relaxed);
+        if waiting() < room {
+            return Ok(());
+        }
+        let now_ms = self.queue.now_ms();
+        let in_surge = self.queue.shed && line.surge.is_on(now_ms);
+        line.surge.refused(now_ms);
+        if !in_surge {
+            line.figures.full += 1;
+            return Err(Refused::Full);
+        }
+        while waiting() >= room {
+            line.figures.shed += 1;
+            let Some(number) = line.oldest_up_to(urgency) else { return Err(Refused::Shed) };
+            woken.extend(line.leave(number, Entry::Shed, &self.queue.waiting));
+        }
+        Ok(())
+    }
+
     /// Gives a ticket that has left the line a place that is already counted.
     fn grant(self, line: &mut Line, number: usize, backend: usize) -> Option<Waker> {
+        line.surge.served();
         line.leave(number, Entry::Granted(backend), &self.queue.waiting)
     }
 
@@ -316,6 +405,17 @@ impl Line {
         waiter.waker
     }
 
+    /// Takes the one who has waited longest of those who are least urgent, unless they are more urgent than this.
+    fn oldest_up_to(&mut self, urgency: Urgency) -> Option<usize> {
+        for class in (urgency as usize..self.classes.len()).rev() {
+            self.pass_tombstones(class);
+            if let Some(number) = self.classes[class].pop_front() {
+                return Some(number);
+            }
+        }
+        None
+    }
+
     fn release(&mut self, number: usize) {
         self.tickets[number] = Entry::Free;
         self.free.push(number);
@@ -350,28 +450,29 @@ impl Ticket {
     ///
     /// # Errors
     /// As many wait as may.
-    pub(crate) fn join(shared: &Arc<Shared>, pool: usize, urgency: Urgency, tried: Tried) -> Result<Self, QueueFull> {
+    pub(crate) fn join(shared: &Arc<Shared>, pool: usize, urgency: Urgency, tried: Tried) -> Result<Self, Refused> {
         let mut ticket = Self { shared: Arc::clone(shared), pool, number: None };
         // A pool without a queue has room for everybody.
-        let Some(capped) = Capped::new(&shared.pools[pool]) else { return Err(QueueFull) };
+        let Some(capped) = Capped::new(&shared.pools[pool]) else { return Err(Refused::Full) };
         let mut line = capped.queue.lock();
-        if capped.queue.waiting.load(Ordering::Relaxed) >= capped.queue.size {
-            line.figures.full += 1;
-            return Err(QueueFull);
+        let mut woken = Vec::new();
+        if let Err(refused) = capped.make_room(&mut line, urgency, &mut woken) {
+            drop(line);
+            woken.into_iter().for_each(Waker::wake);
+            return Err(refused);
         }
         ticket.number = Some(line.enter(urgency, Waiter { tried, since: Instant::now(), waker: None }));
         capped.queue.waiting.fetch_add(1, Ordering::SeqCst);
-        let woken = capped.serve_all(&mut line);
+        woken.extend(capped.serve_all(&mut line));
         drop(line);
         woken.into_iter().for_each(Waker::wake);
         Ok(ticket)
     }
 
-    /// Ready with the backend at which a place is held, which from then on is the caller's to give back; `None` when
-    /// there is nobody left to wait for.
-    pub(crate) fn poll(&mut self, cx: &Context<'_>) -> Poll<Option<usize>> {
+    /// Ready with the backend at which a place is held, which from then on is the caller's to give back.
+    pub(crate) fn poll(&mut self, cx: &Context<'_>) -> Poll<Result<usize, NoTurn>> {
         let (Some(number), Some(capped)) = (self.number, Capped::new(&self.shared.pools[self.pool])) else {
-            return Poll::Ready(None);
+            return Poll::Ready(Err(NoTurn::Nobody));
         };
         let mut line = capped.queue.lock();
         let granted = match &mut line.tickets[number] {
@@ -381,8 +482,9 @@ impl Ticket {
                 }
                 return Poll::Pending;
             }
-            Entry::Granted(backend) => Some(*backend),
-            Entry::Barred | Entry::Cancelled | Entry::Free => None,
+            Entry::Granted(backend) => Ok(*backend),
+            Entry::Shed => Err(NoTurn::Shed),
+            Entry::Barred | Entry::Cancelled | Entry::Free => Err(NoTurn::Nobody),
         };
         line.release(number);
         self.number = None;
@@ -391,8 +493,8 @@ impl Ticket {
 
     /// Counts the wait as one that took too long, and ends it.
     pub(crate) fn time_out(self) {
-        if let Some(capped) = Capped::new(&self.shared.pools[self.pool]) {
-            capped.queue.timed_out();
+        if let (Some(number), Some(capped)) = (self.number, Capped::new(&self.shared.pools[self.pool])) {
+            capped.queue.timed_out(number);
         }
     }
 }

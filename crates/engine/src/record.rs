@@ -73,8 +73,9 @@ struct Timers {
 pub(crate) fn finish<D: Downstream>(worker: &Worker, down: &D, facts: &Facts) {
     count(worker, down, facts);
     // A client that goes away is its own affair, and a flood that is refused must not become one of lines.
-    let quiet = |cause: Cause| matches!(cause, Cause::ClientGone | Cause::RateLimited { .. });
-    let failed = facts.status >= 500 || facts.cause.is_some_and(|cause| !quiet(cause));
+    let quiet = |cause: Cause| cause == Cause::ClientGone || cause.comes_in_floods();
+    let flood = facts.cause.is_some_and(Cause::comes_in_floods);
+    let failed = !flood && (facts.status >= 500 || facts.cause.is_some_and(|cause| !quiet(cause)));
     let wanted = wanted(worker, failed);
     if failed || wanted {
         let line = line(worker, down, facts);

@@ -13,6 +13,7 @@ use policy::outlier::Offer;
 use policy::plan::{Address, Backend, Plan, Wanted};
 
 use crate::clients::Clients;
+use crate::connections::Connections;
 use crate::counters::{BackendCounters, WorkerCounters};
 use crate::credits::Credits;
 use crate::passive::Passive;
@@ -63,6 +64,8 @@ pub struct BackendShared {
     latency: AtomicU64,
     /// Evidence for passive health.
     pub passive: Passive,
+    /// Only where they are capped.
+    pub(crate) connections: Option<Arc<Connections>>,
     resolved: RwLock<Option<SocketAddr>>,
 }
 
@@ -182,6 +185,7 @@ impl BackendShared {
             active: AtomicU32::new(0),
             latency: AtomicU64::new(Latency::default().to_bits()),
             passive: Passive::default(),
+            connections: backend.caps.max_connections.map(Connections::new),
             resolved: RwLock::new(resolved),
         }
     }
@@ -227,6 +231,12 @@ impl BackendShared {
         };
         // Nothing new is no failure.
         let _ = self.latency.fetch_update(Ordering::Relaxed, Ordering::Relaxed, changed);
+    }
+
+    /// Connections that are open or being opened, over all workers, where they are capped.
+    #[must_use]
+    pub fn open_connections(&self) -> Option<u32> {
+        self.connections.as_ref().map(|connections| connections.open())
     }
 
     /// As `active`, in one order for all threads with `begin_below` and `end_in_order`.

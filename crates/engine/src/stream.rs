@@ -26,7 +26,32 @@ pub(crate) enum Stream {
     Unix(UnixStream),
 }
 
+/// A connected socket that no worker's runtime watches: on its way from one to another.
+#[derive(Debug)]
+pub(crate) enum Loose {
+    Tcp(std::net::TcpStream),
+    Unix(std::os::unix::net::UnixStream),
+}
+
+impl Loose {
+    /// Has the runtime of this thread watch it.
+    pub(crate) fn settle(self) -> io::Result<Stream> {
+        match self {
+            Self::Tcp(tcp) => TcpStream::from_std(tcp).map(Stream::Tcp),
+            Self::Unix(unix) => UnixStream::from_std(unix).map(Stream::Unix),
+        }
+    }
+}
+
 impl Stream {
+    /// Takes it from this thread's runtime.
+    pub(crate) fn loosen(self) -> io::Result<Loose> {
+        match self {
+            Self::Tcp(tcp) => tcp.into_std().map(Loose::Tcp),
+            Self::Unix(unix) => unix.into_std().map(Loose::Unix),
+        }
+    }
+
     /// Reads once; 0 is the end of the stream.
     pub(crate) fn poll_read(&mut self, cx: &mut Context<'_>, room: &mut [u8]) -> Poll<io::Result<usize>> {
         let mut buf = ReadBuf::new(room);

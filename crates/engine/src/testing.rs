@@ -89,6 +89,7 @@ fn pool(backends: &[SocketAddr]) -> Pool {
         tier: 0,
         state: Wanted::Ready,
         max_requests: None,
+        caps: Default::default(),
     };
     Pool {
         name: "app".to_owned(),

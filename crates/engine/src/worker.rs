@@ -49,6 +49,8 @@ pub(crate) enum Command {
     BackendChanged { pool: PoolId, backend: usize },
     /// Another worker has too many connections: serve this one.
     Take(Accepted),
+    /// Another worker seeks a connection to a backend: let it have one that is idle.
+    FindIdle { pool: PoolId, backend: usize },
     /// Take no new connections, end idle ones, finish what runs within this time.
     Finish { grace: Duration },
 }
@@ -246,6 +248,7 @@ impl Worker {
             match command {
                 Command::BackendChanged { pool, backend } => self.backend_changed(pool, backend),
                 Command::Take(accepted) => accept::take(&self, accepted),
+                Command::FindIdle { pool, backend } => self.find_idle(pool, backend),
                 Command::Finish { grace } => {
                     self.stopping.set(true);
                     self.stop.notify_waiters();
@@ -275,6 +278,7 @@ impl Worker {
             let soon = tokio::time::timeout(Duration::from_millis(20), commands.recv());
             match soon.await {
                 Ok(Some(Command::Take(accepted))) => accept::take(self, accepted),
+                Ok(Some(Command::FindIdle { pool, backend })) => self.find_idle(pool, backend),
                 Ok(Some(Command::Finish { .. })) => return,
                 _ => {}
             }

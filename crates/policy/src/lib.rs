@@ -17,4 +17,5 @@ pub mod rewrite;
 pub mod rng;
 pub mod route;
 pub mod split;
+pub mod surge;
 pub mod template;

@@ -3,6 +3,7 @@
 //! Owns the types that say what is wanted. `config` is the only maker; `engine`, `control` and `admin` read it and never
 //! check it again. Indices ([`PoolId`], [`RouteId`], [`ListenerId`]) are valid by construction.
 
+mod caps;
 mod eject;
 mod health;
 mod matching;
@@ -13,6 +14,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use caps::Caps;
 pub use eject::{Eject, FailureRate, LatencyRule};
 pub use health::{Agent, Expected, HealthCheck, ProbeKind, Question, Talk};
 pub use matching::{FieldMatch, FieldTest, HostMatch, Match, MethodName, PathMatch, Pattern};
@@ -452,6 +454,8 @@ pub struct Backend {
     pub state: Wanted,
     /// Most running requests, over the whole process; at least 1; `None` is no cap.
     pub max_requests: Option<u32>,
+    /// Its other caps.
+    pub caps: Caps,
 }
 
 /// Where a backend is.

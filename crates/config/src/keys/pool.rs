@@ -97,6 +97,14 @@ pub(super) static POOL: Section = Section {
             "1000",
         ),
         key(
+            "max_connections",
+            Kind::Count { min: 1, max: MAX_REQUESTS },
+            Default::Unset("no cap"),
+            "Most connections to each backend, idle ones and tunnels included, over the whole process; probes are not \
+             counted. Beyond it requests wait in `queue`.",
+            "200",
+        ),
+        key(
             "queue",
             Kind::Table(&QUEUE),
             Default::Is("{}"),
@@ -125,7 +133,6 @@ pub(super) static POOL: Section = Section {
             "{ size = 20 }",
         ),
         not_yet("sticky", "Keeps a client at its backend.", "the nearest is `policy = \"ip-hash\"`"),
-        not_yet("max_connections", "Most connections to a backend.", ""),
         key(
             "eject",
             Kind::Either(&[OFF, Kind::Table(&EJECT)]),
@@ -138,7 +145,7 @@ pub(super) static POOL: Section = Section {
 
 static QUEUE: Section = Section {
     heading: "[pool.NAME.queue]",
-    about: "The queue before a pool with `max_requests`: first come, first served within an `urgency` of routes. Who finds \
+    about: "The queue before a pool with `max_requests` or `max_connections`: first come, first served within an `urgency` of routes. Who finds \
             it full, or waits too long, gets 503 with Retry-After.",
     keys: &[
         key(
@@ -149,6 +156,14 @@ static QUEUE: Section = Section {
             "200",
         ),
         key("timeout", DURATION_OR_OFF, Default::Is("\"5s\""), "Longest wait.", "\"2s\""),
+        key(
+            "shed",
+            Kind::Flag,
+            Default::Is("true"),
+            "In a surge (more come than can be served, so that some must be refused) hardly more wait than run: the most \
+             urgent, and of these the newest; the others get 503 at once. `false` lets them wait until `timeout`.",
+            "false",
+        ),
     ],
 };
 
@@ -231,6 +246,13 @@ static BACKEND: Section = Section {
             Default::Unset("the pool's"),
             "Most running requests for this backend.",
             "200",
+        ),
+        key(
+            "max_connections",
+            Kind::Count { min: 1, max: MAX_REQUESTS },
+            Default::Unset("the pool's"),
+            "Most connections to this backend.",
+            "100",
         ),
     ],
 };

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use policy::hashing::{Bound, HashKey, Hashing};
-use policy::plan::{Address, Backend, PolicyKind, Pool, ProxyVersion, Queue, SpillOver, Subset, Wanted};
+use policy::plan::{Address, Backend, Caps, PolicyKind, Pool, ProxyVersion, Queue, SpillOver, Subset, Wanted};
 
 use super::{eject, health};
 use crate::context::Context;
@@ -46,7 +46,8 @@ fn one(context: &mut Context<'_>, member: &Member, table: &Table, backends: Vec<
         "v2" => Some(ProxyVersion::V2),
         _ => None,
     };
-    if table.written("queue").is_some() && backends.iter().all(|backend| backend.max_requests.is_none()) {
+    let is_capped = |backend: &Backend| backend.max_requests.is_some() || backend.caps != Caps::default();
+    if table.written("queue").is_some() && !backends.iter().any(is_capped) {
         let problem = Problem::new(code::MISSING_KEY, "`queue` without `max_requests` holds nobody back");
         context.error(table.place("queue"), problem.remedy("add for instance `max_requests = 100`"));
     }
@@ -75,7 +76,7 @@ fn one(context: &mut Context<'_>, member: &Member, table: &Table, backends: Vec<
 }
 
 fn queue(table: &Table) -> Option<Queue> {
-    Some(Queue { size: table.count("size")?, timeout: table.wait("timeout")? })
+    Some(Queue { size: table.count("size")?, timeout: table.wait("timeout")?, shed: table.flag("shed")? })
 }
 
 /// The outer `None` is a note, the inner one is off.
@@ -154,6 +155,7 @@ fn backends(context: &mut Context<'_>, table: &Table) -> (Vec<Backend>, Vec<At>)
     for item in table.list("backends") {
         let Some(mut backend) = backend(context, item) else { continue };
         backend.max_requests = backend.max_requests.or(table.count("max_requests"));
+        backend.caps.max_connections = backend.caps.max_connections.or(table.count("max_connections"));
         let address = backend.address.to_string();
         if let Some(first) = addresses.insert(address.clone(), item.at) {
             let first = context.files.reference(first);
@@ -182,7 +184,8 @@ fn backend(context: &mut Context<'_>, item: &Item) -> Option<Backend> {
     if let Some(words) = item.words() {
         let address = located(context, words)?;
         let name = address.to_string();
-        return Some(Backend { name, address, weight: 1, tier: 0, state: Wanted::Ready, max_requests: None });
+        let (state, caps) = (Wanted::Ready, Caps::default());
+        return Some(Backend { name, address, weight: 1, tier: 0, state, max_requests: None, caps });
     }
     let table = item.table()?;
     let address = located(context, table.words("address")?)?;
@@ -205,6 +208,7 @@ fn backend(context: &mut Context<'_>, item: &Item) -> Option<Backend> {
         tier: table.count("tier")?,
         state,
         max_requests: table.count("max_requests"),
+        caps: Caps { max_connections: table.count("max_connections") },
     })
 }
 

@@ -254,14 +254,16 @@ pool = "app"
 urgency = "high"
 limits = { rate = "30/m", burst = 5, by = "header:X-Api-Key", dry_run = true }
 [pool.app]
-backends = ["a:1", { address = "b:1", max_requests = 7 }]
+backends = ["a:1", { address = "b:1", max_requests = 7, max_connections = 9 }]
 max_requests = 100
-queue = { size = 5, timeout = "off" }
+max_connections = 200
+queue = { size = 5, timeout = "off", shed = false }
 "#,
     );
     let app = &plan.pools[0];
     assert_eq!([app.backends[0].max_requests, app.backends[1].max_requests], [Some(100), Some(7)]);
-    assert_eq!(app.queue, Queue { size: 5, timeout: None });
+    assert_eq!([app.backends[0].caps.max_connections, app.backends[1].caps.max_connections], [Some(200), Some(9)]);
+    assert_eq!(app.queue, Queue { size: 5, timeout: None, shed: false });
     assert_eq!(plan.routes[0].urgency, Urgency::High);
     let rate = Rate { requests: 30, window: Duration::from_secs(60), burst: 5 };
     let limit = RateLimit { rate, by: By::Header("x-api-key".to_owned()), mode: Mode::DryRun };

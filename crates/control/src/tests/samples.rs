@@ -58,7 +58,15 @@ pub(crate) fn pool(name: &str, backends: u16) -> Pool {
 
 /// A backend that is wanted ready.
 pub(crate) fn backend(address: Address) -> Backend {
-    Backend { name: address.to_string(), address, weight: 1, tier: 0, state: Wanted::Ready, max_requests: None }
+    Backend {
+        name: address.to_string(),
+        address,
+        weight: 1,
+        tier: 0,
+        state: Wanted::Ready,
+        max_requests: None,
+        caps: Default::default(),
+    }
 }
 
 /// A quick check.

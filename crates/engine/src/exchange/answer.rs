@@ -19,6 +19,8 @@ use crate::worker::Worker;
 
 /// How long a client may take for an answer of our own where the listener sets no limit.
 const OWN_ANSWER_WAIT: Duration = Duration::from_secs(30);
+/// Who is refused in a surge may come back within so many seconds.
+const SHED_RETRY_S: u64 = 10;
 /// A request body of up to so many bytes is read and dropped to keep the connection; a longer one costs it.
 const DRAINED_BYTES: usize = 64 * 1024;
 
@@ -101,6 +103,8 @@ pub(super) async fn fail<D: Downstream>(worker: &Worker, down: &mut D, facts: &m
 /// served or refused.
 fn retry_after(worker: &Worker, facts: &Facts, cause: Cause) -> Option<u64> {
     match cause {
+        // Some sooner, some later, so that they do not all come back at once.
+        Cause::QueueShed => Some(1 + worker.rng.borrow_mut().below(SHED_RETRY_S)),
         Cause::QueueFull | Cause::QueueTimeout => {
             let timeout = facts.pool.and_then(|id| worker.plan.pool(id).queue.timeout);
             Some(timeout.map_or(1, |timeout| timeout.as_millis().div_ceil(1000).try_into().unwrap_or(u64::MAX)))

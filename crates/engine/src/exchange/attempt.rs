@@ -99,9 +99,9 @@ impl<'a, D: Downstream> Proxied<'a, D> {
             Poll::Pending => timer.poll_late(cx).map(|()| None),
         });
         let failure = match connected.await {
-            Some(Ok(stream)) => {
+            Some(Ok(connection)) => {
                 self.facts.times.connected = Some(Instant::now());
-                return Ok((stream, false));
+                return Ok(connection);
             }
             Some(Err(ConnectError::Local)) => {
                 self.worker.close_all_idle();

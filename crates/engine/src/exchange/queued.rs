@@ -7,7 +7,7 @@ use std::time::Instant;
 use super::proxied::Proxied;
 use crate::backends::Attempt;
 use crate::cause::Cause;
-use crate::queue::Ticket;
+use crate::queue::{NoTurn, Refused, Ticket};
 use crate::seam::Downstream;
 
 impl<D: Downstream> Proxied<'_, D> {
@@ -17,7 +17,10 @@ impl<D: Downstream> Proxied<'_, D> {
         let urgency = self.facts.route.map(|id| self.worker.plan.route(id).urgency).unwrap_or_default();
         let avoided = self.worker.pool(pool).avoided(self.facts.tried);
         let joined = Ticket::join(&self.worker.shared, pool.0 as usize, urgency, avoided);
-        let mut ticket = joined.map_err(|_| Cause::QueueFull)?;
+        let mut ticket = joined.map_err(|refused| match refused {
+            Refused::Full => Cause::QueueFull,
+            Refused::Shed => Cause::QueueShed,
+        })?;
         self.down.timer().set_earlier(began, self.worker.plan.pool(pool).queue.timeout, self.until);
         let outcome = poll_fn(|cx| self.poll_queued(cx, &mut ticket)).await;
         self.down.timer().clear();
@@ -30,7 +33,10 @@ impl<D: Downstream> Proxied<'_, D> {
 
     fn poll_queued(&mut self, cx: &mut Context<'_>, ticket: &mut Ticket) -> Poll<Result<usize, Cause>> {
         if let Poll::Ready(place) = ticket.poll(cx) {
-            return Poll::Ready(place.ok_or(Cause::NoBackend));
+            return Poll::Ready(place.map_err(|none| match none {
+                NoTurn::Nobody => Cause::NoBackend,
+                NoTurn::Shed => Cause::QueueShed,
+            }));
         }
         if self.down.timer().poll_late(cx).is_ready() {
             return Poll::Ready(Err(if self.is_over() { Cause::TotalTimeout } else { Cause::QueueTimeout }));

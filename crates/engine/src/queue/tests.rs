@@ -55,7 +55,7 @@ fn join_after(shared: &Arc<Shared>, tried: &[usize]) -> Ticket {
 }
 
 fn poll(ticket: &mut Ticket) -> Poll<Option<usize>> {
-    ticket.poll(&Context::from_waker(Waker::noop()))
+    ticket.poll(&Context::from_waker(Waker::noop())).map(Result::ok)
 }
 
 #[test]
@@ -103,7 +103,7 @@ fn a_full_line_refuses_and_counts() {
     let shared = shared(&[(1, 0)], 2);
     assert!(capped(&shared).take(0));
     let (first, _second) = (join(&shared, Urgency::Normal), join(&shared, Urgency::Low));
-    assert_eq!(Ticket::join(&shared, 0, Urgency::High, Tried::default()).err(), Some(QueueFull));
+    assert_eq!(Ticket::join(&shared, 0, Urgency::High, Tried::default()).err(), Some(Refused::Full));
     drop(first);
     let _third = join(&shared, Urgency::Normal);
     let figures = shared.pools[0].queue_figures();
@@ -269,4 +269,74 @@ fn four_threads_keep_the_caps_and_lose_no_wake_up() {
     assert!(shared.pools[0].backends.iter().all(|backend| backend.active() == 0), "every place was given back");
     let line = capped(&shared).queue.lock();
     assert!(line.tickets.iter().all(|entry| matches!(entry, Entry::Free | Entry::Cancelled)));
+}
+
+/// A line of ten thousand before one place, in a surge, so that hardly anybody may wait.
+fn surging() -> Arc<Shared> {
+    let shared = shared(&[(1, 0)], 10_000);
+    assert!(capped(&shared).take(0));
+    let now_ms = capped(&shared).queue.now_ms();
+    capped(&shared).queue.lock().surge.refused(now_ms);
+    shared
+}
+
+fn poll_whole(ticket: &mut Ticket) -> Poll<Result<usize, NoTurn>> {
+    ticket.poll(&Context::from_waker(Waker::noop()))
+}
+
+#[test]
+fn in_a_surge_the_oldest_gives_way_and_is_woken() {
+    let shared = surging();
+    let mut tickets: Vec<Ticket> = (0..5).map(|_| join(&shared, Urgency::Normal)).collect();
+    let bell = Arc::new(Bell::default());
+    assert!(tickets[0].poll(&Context::from_waker(&Waker::from(Arc::clone(&bell)))).is_pending());
+    let mut newest = join(&shared, Urgency::Normal);
+    assert_eq!((bell.0.load(Ordering::SeqCst), poll_whole(&mut tickets[0])), (1, Poll::Ready(Err(NoTurn::Shed))));
+    capped(&shared).give_back(0);
+    assert_eq!(poll(&mut tickets[1]), Poll::Ready(Some(0)), "of those who stay the first goes first");
+    assert!(poll(&mut newest).is_pending());
+    let figures = shared.pools[0].queue_figures();
+    assert_eq!((figures.waiting, figures.shed, figures.full, figures.surge), (4, 1, 0, true));
+}
+
+#[test]
+fn in_a_surge_the_less_urgent_give_way_and_nobody_to_the_less_urgent() {
+    let shared = surging();
+    let of = [Urgency::High, Urgency::Low, Urgency::Normal, Urgency::High, Urgency::High];
+    let mut tickets: Vec<Ticket> = of.iter().map(|urgency| join(&shared, *urgency)).collect();
+    tickets.push(join(&shared, Urgency::Normal));
+    assert_eq!(poll_whole(&mut tickets[1]), Poll::Ready(Err(NoTurn::Shed)));
+    tickets.push(join(&shared, Urgency::High));
+    assert_eq!(poll_whole(&mut tickets[2]), Poll::Ready(Err(NoTurn::Shed)), "the older of two");
+    let refused = Ticket::join(&shared, 0, Urgency::Low, Tried::default());
+    assert_eq!(refused.err(), Some(Refused::Shed));
+    assert_eq!(shared.pools[0].queue_figures().shed, 3);
+}
+
+#[test]
+fn a_line_that_is_too_long_when_a_surge_begins_is_cut_at_once() {
+    let shared = shared(&[(1, 0)], 10_000);
+    assert!(capped(&shared).take(0));
+    let mut tickets: Vec<Ticket> = (0..500).map(|_| join(&shared, Urgency::Normal)).collect();
+    tickets.remove(0).time_out();
+    tickets.push(join(&shared, Urgency::Normal));
+    let stay = tickets.iter_mut().filter_map(|ticket| poll_whole(ticket).is_pending().then_some(())).count();
+    assert_eq!((stay, poll_whole(&mut tickets[498]).is_pending()), (5, true));
+    assert_eq!(shared.pools[0].queue_figures().shed, 495);
+}
+
+#[test]
+fn without_shed_the_line_is_plain() {
+    let mut plan = plan(&[(1, 0)], 1_000);
+    plan.pools[0].queue.shed = false;
+    let shared = Shared::new(&plan, 1);
+    shared.pools[0].set_standing(0, Standing::Ready);
+    assert!(capped(&shared).take(0));
+    let mut tickets: Vec<Ticket> = (0..500).map(|_| join(&shared, Urgency::Normal)).collect();
+    tickets.remove(0).time_out();
+    assert!(poll(&mut tickets[0]).is_pending());
+    let _more: Vec<Ticket> = (0..501).map(|_| join(&shared, Urgency::Normal)).collect();
+    assert_eq!(Ticket::join(&shared, 0, Urgency::High, Tried::default()).err(), Some(Refused::Full));
+    let figures = shared.pools[0].queue_figures();
+    assert_eq!((figures.waiting, figures.shed, figures.surge), (1_000, 0, false));
 }

@@ -6,7 +6,15 @@ use crate::plan::{Address, FailureRate, LatencyRule};
 fn backends(count: u16) -> Vec<Backend> {
     let backend = |n| {
         let address = Address::Ip(SocketAddr::from(([10, 0, 0, 1], 1000 + n)));
-        Backend { name: address.to_string(), address, weight: 1, tier: 0, state: Wanted::Ready, max_requests: None }
+        Backend {
+            name: address.to_string(),
+            address,
+            weight: 1,
+            tier: 0,
+            state: Wanted::Ready,
+            max_requests: None,
+            caps: Default::default(),
+        }
     };
     (0..count).map(backend).collect()
 }

@@ -9,11 +9,13 @@ pub struct Queue {
     pub size: usize,
     /// Longest wait; `None` is off.
     pub timeout: Option<Duration>,
+    /// In a surge only the newest wait ([`crate::surge`]).
+    pub shed: bool,
 }
 
 impl Default for Queue {
     fn default() -> Self {
-        Self { size: 1000, timeout: Some(Duration::from_secs(5)) }
+        Self { size: 1000, timeout: Some(Duration::from_secs(5)), shed: true }
     }
 }
 

@@ -34,6 +34,7 @@ fn pool(name: &str) -> Pool {
         tier: 0,
         state: Wanted::Ready,
         max_requests: None,
+        caps: Default::default(),
     };
     Pool {
         name: name.into(),

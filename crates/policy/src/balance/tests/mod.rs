@@ -155,7 +155,15 @@ fn client(number: u32) -> IpAddr {
 
 fn backend(name: &str, weight: u32, tier: u8) -> Backend {
     let address = Address::Name(name.to_owned(), 80);
-    Backend { name: name.to_owned(), address, weight, tier, state: Wanted::Ready, max_requests: None }
+    Backend {
+        name: name.to_owned(),
+        address,
+        weight,
+        tier,
+        state: Wanted::Ready,
+        max_requests: None,
+        caps: Default::default(),
+    }
 }
 
 fn weighted(weights: &[u32]) -> Vec<Backend> {
