@@ -46,6 +46,7 @@ pub(crate) fn plan(backends: &[SocketAddr]) -> Plan {
 fn everything() -> Route {
     let retry = Retry {
         tries: 3,
+        per_try: None,
         connect: true,
         reset: true,
         timeout: true,

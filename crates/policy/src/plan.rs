@@ -339,6 +339,8 @@ pub struct BackendTimeouts {
 pub struct Retry {
     /// Attempts in all, the first included; at least 1.
     pub tries: u32,
+    /// The longest that one attempt may take to the head of its answer while another is possible; `None` is off.
+    pub per_try: Option<Duration>,
     /// A connection could not be made, or nothing was written: any method.
     pub connect: bool,
     /// The connection broke before the first byte of the answer: idempotent methods.

@@ -199,6 +199,7 @@ static RETRY: Section = Section {
             method, all else for idempotent ones.",
     keys: &[
         tries(Default::Is("3")),
+        per_try(Default::Is("\"off\"")),
         on(Default::Is("[\"connect\", \"reset\", \"timeout\", 502, 503]")),
         budget(Default::Is("20")),
         body_buffer(Default::Is("\"64KiB\"")),
@@ -225,7 +226,15 @@ pub(super) const fn total(default: Default) -> Key {
 
 pub(super) const fn tries(default: Default) -> Key {
     let kind = Kind::Count { min: 1, max: 10 };
-    key("tries", kind, default, "Attempts in all, the first included; 1 switches retries off.", "2")
+    let meaning = "Attempts in all, the first included; 1 switches retries off. A kept connection that has ended meanwhile \
+                   is replaced even so: that is no retry.";
+    key("tries", kind, default, meaning, "2")
+}
+
+pub(super) const fn per_try(default: Default) -> Key {
+    let meaning = "The longest that an attempt may take to the head of its answer, connecting included, while another \
+                   backend can be tried; the last attempt has all the time that `timeouts` give.";
+    key("per_try", DURATION_OR_OFF, default, meaning, "\"500ms\"")
 }
 
 pub(super) const fn on(default: Default) -> Key {

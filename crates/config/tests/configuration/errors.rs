@@ -294,6 +294,30 @@ health = { http = "/x", method = "HEAD", body = "x", status = [] }
 }
 
 #[test]
+fn tries_that_cannot_be_made_are_told() {
+    assert_told(
+        "tries",
+        r#"
+[listener.web]
+bind = ":80"
+[pool.app]
+backends = ["10.0.0.1:80", "10.0.0.2:80"]
+retry = { tries = 1, per_try = "1s" }
+[pool.api]
+backends = ["10.0.1.1:80", "10.0.1.2:80"]
+retry = { on = ["reset", 503], per_try = "0s" }
+[pool.slow]
+backends = ["10.0.2.1:80", "10.0.2.2:80"]
+retry = { on = ["reset", 503], per_try = "off" }
+[[route]]
+path = "/a"
+pool = "slow"
+retry = { per_try = "1s" }
+"#,
+    );
+}
+
+#[test]
 fn what_is_there_twice_is_told_with_the_first() {
     assert_told(
         "duplicates",

@@ -14,6 +14,7 @@ mod proxied;
 mod queued;
 #[cfg(test)]
 mod tests;
+mod wait;
 
 use std::rc::Rc;
 use std::time::Instant;

@@ -22,7 +22,7 @@ use crate::seam::Downstream;
 use crate::worker::Worker;
 
 /// Deadlines fire up to so much late; an exchange that has no more than this left is over.
-const SLACK: Duration = Duration::from_millis(10);
+pub(super) const SLACK: Duration = Duration::from_millis(10);
 
 pub(super) static NO_RULES: HeaderRules = HeaderRules { set: Vec::new(), add: Vec::new(), remove: Vec::new() };
 
@@ -46,7 +46,7 @@ pub(super) struct Upstream<'a> {
     /// Before the attempt, so that its connection is closed when another takes its place at the backend.
     pub(super) link: BackendLink<'a>,
     pub(super) attempt: Attempt,
-    /// The connection had served before.
+    /// The connection had served before, and nothing of an answer has come on it.
     pub(super) reused: bool,
 }
 
@@ -100,18 +100,20 @@ impl<'a, D: Downstream> Proxied<'a, D> {
             let reused = place.as_ref().is_some_and(|up| up.reused);
             match &tried {
                 Ok(()) => self.judge_head(),
-                Err(Failed::Attempt(failure, cause)) => self.judge_failure(*failure, *cause, reused),
+                Err(Failed::Attempt(failure, cause) | Failed::Granted(failure, cause)) => {
+                    self.judge_failure(*failure, *cause, reused);
+                }
                 Err(Failed::Exchange(_)) => {}
             }
             match tried {
                 Ok(()) if !self.wants_another_status() => return Ok(()),
-                Ok(()) if !self.decide(Failure::Status(self.answer.status), reused) => return Ok(()),
-                Ok(()) => self.counters().failures.add(1),
+                Ok(()) if !self.decide(Failure::Status(self.answer.status)) => return Ok(()),
+                Ok(()) | Err(Failed::Granted(..)) => self.counters().failures.add(1),
                 Err(Failed::Exchange(cause)) => return Err(cause),
                 Err(Failed::Attempt(failure, cause)) => {
                     // What we lack is not the backend's failure.
                     self.counters().failures.add(u64::from(cause != Cause::LocalExhausted));
-                    if !self.decide(failure, reused) {
+                    if !self.decide(failure) {
                         return Err(cause);
                     }
                 }
@@ -165,23 +167,21 @@ impl<'a, D: Downstream> Proxied<'a, D> {
     }
 
     /// Whether there is another attempt.
-    fn decide(&self, failure: Failure, reused: bool) -> bool {
+    fn decide(&self, failure: Failure) -> bool {
         let budget = &mut *self.worker.pool(self.target.pool).budget.borrow_mut();
         let now_ms = self.worker.now_ms(Instant::now());
-        let verdict = retry::decide(&self.target.retry, &self.attempted(reused), failure, budget, now_ms);
+        let verdict = retry::decide(&self.target.retry, &self.attempted(false), failure, budget, now_ms);
         matches!(verdict, Verdict::Again { .. })
     }
 
-    /// Whether an exchange whose backend went out goes on elsewhere. Where it cannot, the backend may still answer.
-    pub(super) fn is_better_elsewhere(&self, reused: bool) -> bool {
-        let budget = &mut *self.worker.pool(self.target.pool).budget.borrow_mut();
-        let now_ms = self.worker.now_ms(Instant::now());
-        let (terms, attempted) = (&self.target.retry, self.attempted(reused));
-        self.has_another() && retry::would_repeat(terms, &attempted, Failure::BackendDown, budget, now_ms)
+    /// Whether the exchange goes on at another backend, which is granted thereby. Where it does not, the one that was
+    /// asked may still answer.
+    pub(super) fn is_granted_elsewhere(&self, failure: Failure) -> bool {
+        self.has_another() && self.decide(failure)
     }
 
     /// What `policy` wants to know.
-    fn attempted(&self, reused: bool) -> Attempted {
+    pub(super) fn attempted(&self, reused: bool) -> Attempted {
         Attempted {
             idempotent: self.method.is_idempotent(),
             replayable: self.feed.is_replayable(),

@@ -16,6 +16,7 @@ fn leads_to(pool: u32) -> Target {
     let timeouts = BackendTimeouts { connect: None, first_byte: None, idle: None, total: None };
     let retry = Retry {
         tries: 1,
+        per_try: None,
         connect: false,
         reset: false,
         timeout: false,
