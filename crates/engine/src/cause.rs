@@ -26,6 +26,13 @@ pub(crate) enum Cause {
     BadRewrite,
     /// Every backend of the pool is out by the operator's wish.
     NoBackend,
+    /// No backend is ready, and the pool does not spread requests over those that are ejected or down.
+    NoneReady,
+    /// Too many attempts at the pool's backends fail: it is asked no more for a while.
+    CircuitOpen {
+        /// Seconds until another request may pass.
+        wait_s: u32,
+    },
     /// Every backend is at its cap and the queue is full.
     QueueFull,
     /// No backend had room in time.
@@ -97,6 +104,20 @@ impl Cause {
         self.meaning().sentence
     }
 
+    /// Whether the backends of a pool are at fault, as far as can be told.
+    pub(crate) fn is_pools(self) -> bool {
+        matches!(
+            self,
+            Self::ConnectFailed
+                | Self::ConnectTimeout
+                | Self::Reset
+                | Self::FirstByteTimeout
+                | Self::TotalTimeout
+                | Self::BackendDown
+                | Self::Malformed(_)
+        )
+    }
+
     /// The table of causes; docs/log.md shows it.
     fn meaning(self) -> Meaning {
         let (status, code, error, sentence) = match self {
@@ -116,6 +137,12 @@ impl Cause {
                 (500, "bad-rewrite", "proxy_internal_error", "the configured rewrite made an invalid path")
             }
             Self::NoBackend => (503, "no-backend", "destination_unavailable", "no backend takes requests"),
+            Self::NoneReady => {
+                (503, "none-ready", "destination_unavailable", "every backend of the pool is ejected or down")
+            }
+            Self::CircuitOpen { .. } => {
+                (503, "circuit-open", "destination_unavailable", "too many attempts at the pool failed of late")
+            }
             Self::QueueFull => {
                 (503, "queue-full", "connection_limit_reached", "all backends are busy and the queue is full")
             }
@@ -160,7 +187,7 @@ impl Cause {
 mod tests {
     use super::{Cause, Whose};
 
-    const ALL: [Cause; 23] = [
+    const ALL: [Cause; 25] = [
         Cause::BadRequest { status: 400, why: "" },
         Cause::HeaderTimeout,
         Cause::BodyTimeout,
@@ -169,6 +196,8 @@ mod tests {
         Cause::NoRoute,
         Cause::BadRewrite,
         Cause::NoBackend,
+        Cause::NoneReady,
+        Cause::CircuitOpen { wait_s: 1 },
         Cause::QueueFull,
         Cause::QueueTimeout,
         Cause::Unresolved,

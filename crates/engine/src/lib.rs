@@ -8,6 +8,7 @@ mod accept;
 mod backends;
 mod buffers;
 mod cause;
+mod circuit;
 mod clients;
 pub mod counters;
 mod credits;
@@ -26,6 +27,7 @@ mod testing;
 mod timers;
 mod worker;
 
+pub use circuit::CircuitFigures;
 pub use queue::QueueFigures;
 pub use report::{Report, Reports};
 pub use shared::{BackendShared, PoolShared, Shared, WorkerShared};

@@ -11,6 +11,7 @@ use policy::balance::{Loads, Standing};
 use policy::outlier::Offer;
 use policy::plan::{Address, Backend, Plan, Wanted};
 
+use crate::circuit::{Circuit, CircuitFigures};
 use crate::clients::Clients;
 use crate::counters::{BackendCounters, WorkerCounters};
 use crate::credits::Credits;
@@ -44,6 +45,8 @@ pub struct PoolShared {
     pub epoch: AtomicU64,
     /// By index in the pool.
     pub backends: Vec<BackendShared>,
+    /// Only where the pool has a circuit breaker.
+    pub(crate) circuit: Option<Box<Circuit>>,
     /// Only where a backend has a cap.
     pub(crate) queue: Option<Box<Queue>>,
 }
@@ -78,6 +81,7 @@ impl Shared {
         let pool = |pool: &policy::plan::Pool| PoolShared {
             epoch: AtomicU64::new(1),
             backends: pool.backends.iter().map(BackendShared::new).collect(),
+            circuit: pool.breaker.as_ref().map(|terms| Box::new(Circuit::new(terms))),
             queue: Queue::new(pool).map(Box::new),
         };
         let worker = |_| WorkerShared { connections: AtomicUsize::new(0), counters: WorkerCounters::new(plan) };
@@ -130,6 +134,12 @@ impl PoolShared {
         if self.backends[backend].passive.offer(offer) {
             self.epoch.fetch_add(1, Ordering::Release);
         }
+    }
+
+    /// Where the pool's circuit stands; `None` where it has no breaker.
+    #[must_use]
+    pub fn circuit_figures(&self) -> Option<CircuitFigures> {
+        self.circuit.as_ref().map(|circuit| circuit.figures())
     }
 
     /// What the pool's queue has seen; zeros where no backend has a cap.

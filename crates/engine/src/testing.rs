@@ -96,6 +96,8 @@ fn pool(backends: &[SocketAddr]) -> Pool {
         backends: backends.iter().map(backend).collect(),
         health: None,
         eject: None,
+        breaker: None,
+        panic: policy::plan::Panic::default(),
         host: None,
         send_proxy: None,
         forwarded: false,

@@ -3,6 +3,7 @@
 //! Owns the types that say what is wanted. `config` is the only maker; `engine`, `control` and `admin` read it and never
 //! check it again. Indices ([`PoolId`], [`RouteId`], [`ListenerId`]) are valid by construction.
 
+mod breaker;
 mod eject;
 mod health;
 mod waiting;
@@ -11,6 +12,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use breaker::{Breaker, Panic};
 pub use eject::{Eject, FailureRate, LatencyRule};
 pub use health::{Agent, Expected, HealthCheck, ProbeKind, Question, Talk};
 pub use waiting::{Queue, Urgency};
@@ -444,6 +446,10 @@ pub struct Pool {
     pub health: Option<HealthCheck>,
     /// Passive ejection; `None` is off.
     pub eject: Option<Eject>,
+    /// Whether the pool is asked at all while it fails as a whole; `None` is off.
+    pub breaker: Option<Breaker>,
+    /// What happens while none of its backends is ready.
+    pub panic: Panic,
     /// Replaces the `Host` that backends see.
     pub host: Option<String>,
     /// PROXY header sent first on each connection.

@@ -1,5 +1,6 @@
 //! Keys of `[pool.NAME]`, and those that routes share with it.
 
+use super::breaker::BREAKER;
 use super::eject::{EJECT, OFF};
 use super::health::HEALTH;
 use super::{DURATION_OR_OFF, Default, Form, Key, Kind, Off, Section, key, not_yet};
@@ -112,6 +113,21 @@ pub(super) static POOL: Section = Section {
             Default::Is("{}"),
             "Passive health: takes a backend out by what real requests show; `\"off\"` leaves that to the probes.",
             "{ failures = 5, for = \"2s\" }",
+        ),
+        key(
+            "breaker",
+            Kind::Either(&[OFF, Kind::Table(&BREAKER)]),
+            Default::Is("\"off\""),
+            "The circuit breaker: refuses requests at once while too many attempts at the whole pool fail.",
+            "{ failure_rate = 50, requests = 50, for = \"1s\" }",
+        ),
+        key(
+            "panic",
+            Kind::Choice { now: &["spread", "refuse"], later: &[] },
+            Default::Is("\"spread\""),
+            "What happens to requests while every backend is ejected or down: `spread` asks these, `refuse` gives 503 with \
+             Retry-After at once.",
+            "\"refuse\"",
         ),
     ],
 };

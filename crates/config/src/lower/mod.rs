@@ -4,6 +4,7 @@
 //! nothing was noted.
 
 mod action;
+mod breaker;
 mod eject;
 mod fields;
 mod health;

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use policy::plan::{Address, Backend, PolicyKind, Pool, ProxyVersion, Queue, Wanted};
+use policy::plan::{Address, Backend, Panic, PolicyKind, Pool, ProxyVersion, Queue, Wanted};
 
-use super::{eject, health};
+use super::{breaker, eject, health};
 use crate::context::Context;
 use crate::diagnostic::{Problem, code};
 use crate::files::At;
@@ -59,6 +59,8 @@ fn one(context: &mut Context<'_>, member: &Member, table: &Table, backends: Vec<
         backends,
         health,
         eject: eject::of(context, table)?,
+        breaker: breaker::of(context, table)?,
+        panic: if table.words("panic")?.text == "refuse" { Panic::Refuse } else { Panic::Spread },
         host,
         send_proxy,
         forwarded: table.flag("forwarded")?,

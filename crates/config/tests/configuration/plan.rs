@@ -339,3 +339,35 @@ retry = { per_try = "off" }
     assert_eq!(terms(&retry(2)), (2, seconds(1), 5, 1024));
     assert_eq!((retry(2).timeout, retry(2).reset, retry(2).statuses), (true, false, Vec::new()));
 }
+
+#[test]
+fn a_breaker_has_what_it_says_and_defaults_for_the_rest() {
+    let plan = plan_of(
+        r#"
+[listener.web]
+bind = ":80"
+pool = "app"
+[pool.app]
+backends = ["10.0.0.1:80", "10.0.0.2:80"]
+breaker = { failure_rate = 80, for = "2s", statuses = [500] }
+panic = "refuse"
+[pool.plain]
+backends = ["10.0.1.1:80", "10.0.1.2:80"]
+[[route]]
+path = "/plain"
+pool = "plain"
+"#,
+    );
+    let seconds = Duration::from_secs;
+    let breaker = Breaker {
+        failure_percent: 80,
+        requests: 50,
+        window: seconds(5),
+        time: seconds(2),
+        max_time: seconds(30),
+        trials: 3,
+        statuses: vec![500],
+    };
+    assert_eq!((plan.pools[0].breaker.as_ref(), plan.pools[0].panic), (Some(&breaker), Panic::Refuse));
+    assert_eq!((plan.pools[1].breaker.as_ref(), plan.pools[1].panic), (None, Panic::Spread));
+}

@@ -15,6 +15,7 @@ use super::facts::Facts;
 use super::feed::Feed;
 use crate::backends::{Attempt, NoAttempt, Wish};
 use crate::cause::Cause;
+use crate::circuit::{self, Entry};
 use crate::counters::BackendCounters;
 use crate::h1::BackendLink;
 use crate::passive::{Risk, Trial};
@@ -39,6 +40,8 @@ pub(super) struct Proxied<'a, D> {
     pub(super) until: Option<Instant>,
     /// The running attempt tries an ejected backend.
     pub(super) trial: Option<Trial>,
+    /// The exchange tries a pool whose circuit is half open.
+    pub(super) pool_trial: Option<circuit::Trial>,
 }
 
 /// The backend's side of the attempt under way.
@@ -61,6 +64,10 @@ pub(super) async fn proxy<D: Downstream>(
     let keeps = method.is_idempotent() && target.retry.tries > 1;
     let until = target.timeouts.total.map(|total| facts.times.started + total);
     facts.pool = Some(target.pool);
+    let pool_trial = match circuit::enter(worker, target.pool) {
+        Entry::Pass(trial) => trial,
+        Entry::Refused { wait_s } => return Err(Cause::CircuitOpen { wait_s }),
+    };
     worker.pool(target.pool).budget.borrow_mut().on_request(worker.now_ms(facts.times.started));
     let mut proxied = Proxied {
         worker,
@@ -72,10 +79,12 @@ pub(super) async fn proxy<D: Downstream>(
         method,
         until,
         trial: None,
+        pool_trial,
     };
     // The upstream stays in this place: futures that hand it about would copy it.
     let mut place = None;
     let mut outcome = proxied.attempts(&mut place).await;
+    proxied.judge_pool(outcome);
     if let (Ok(()), Some(up)) = (outcome, &mut place) {
         outcome = proxied.forward(up).await;
         proxied.judge_end(outcome);
@@ -87,11 +96,14 @@ pub(super) async fn proxy<D: Downstream>(
 impl<'a, D: Downstream> Proxied<'a, D> {
     /// Attempts until one brings an answer that is to be forwarded.
     async fn attempts(&mut self, place: &mut Option<Upstream<'a>>) -> Result<(), Cause> {
+        let mut last = None;
         loop {
             *place = None;
             let mut attempt = match self.pick() {
                 Ok(attempt) => attempt,
                 Err(NoAttempt::NoBackend) => return Err(Cause::NoBackend),
+                // What an attempt met says more.
+                Err(NoAttempt::NoneReady) => return Err(last.unwrap_or(Cause::NoneReady)),
                 // Boxed, since most exchanges never wait and would carry its room about.
                 Err(NoAttempt::Busy) => Box::pin(self.queued()).await?,
             };
@@ -101,6 +113,7 @@ impl<'a, D: Downstream> Proxied<'a, D> {
             match &tried {
                 Ok(()) => self.judge_head(),
                 Err(Failed::Attempt(failure, cause) | Failed::Granted(failure, cause)) => {
+                    last = Some(*cause);
                     self.judge_failure(*failure, *cause, reused);
                 }
                 Err(Failed::Exchange(_)) => {}
@@ -166,8 +179,12 @@ impl<'a, D: Downstream> Proxied<'a, D> {
         })
     }
 
-    /// Whether there is another attempt.
+    /// Whether there is another attempt. A pool that is given up for now gets none, but of those that try it.
     fn decide(&self, failure: Failure) -> bool {
+        let given_up = circuit::of(self.worker, self.target.pool).is_some_and(|circuit| !circuit.is_closed());
+        if given_up && self.pool_trial.is_none() {
+            return false;
+        }
         let budget = &mut *self.worker.pool(self.target.pool).budget.borrow_mut();
         let now_ms = self.worker.now_ms(Instant::now());
         let verdict = retry::decide(&self.target.retry, &self.attempted(false), failure, budget, now_ms);

@@ -3,8 +3,8 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use policy::plan::{
-    AccessLog, Action, Address, Admin, Backend, BackendTimeouts, FieldTest, Limits, LogTarget, LogWrite, Match, Plan,
-    PolicyKind, Pool, PoolId, Retry, Route, RouteId, SplitBy, Target, Wanted,
+    AccessLog, Action, Address, Admin, Backend, BackendTimeouts, FieldTest, Limits, LogTarget, LogWrite, Match, Panic,
+    Plan, PolicyKind, Pool, PoolId, Retry, Route, RouteId, SplitBy, Target, Wanted,
 };
 use policy::rng::Rng;
 use policy::route::Router;
@@ -49,6 +49,8 @@ fn pool(name: &str) -> Pool {
         idle_timeout: None,
         queue: policy::plan::Queue::default(),
         slow_start: None,
+        breaker: None,
+        panic: Panic::default(),
     }
 }
 
