@@ -9,6 +9,8 @@ mod balancing;
 #[cfg(test)]
 mod bodies;
 #[cfg(test)]
+mod breaker;
+#[cfg(test)]
 mod chaos;
 #[cfg(test)]
 mod clients;
@@ -42,6 +44,8 @@ mod own_answers;
 mod queues;
 #[cfg(test)]
 mod rates;
+#[cfg(test)]
+mod retries;
 #[cfg(test)]
 mod routing;
 #[cfg(test)]

@@ -202,6 +202,20 @@ const POOL: &[Metric<PoolStatus>] = &[
         |p| Real(p.queue.longest.as_secs_f64()),
         "longest wait since the start",
     ),
+    Metric::new("evenkeel_pool_circuit_state", Gauge, |_| Whole(1), "1; the state of its circuit is the label")
+        .labelled(|pool| Some(("state", pool.circuit.as_ref().map_or("off", |circuit| circuit.position.name())))),
+    Metric::new(
+        "evenkeel_pool_circuit_openings",
+        Counter,
+        |p| Whole(p.circuit.as_ref().map_or(0, |circuit| circuit.openings)),
+        "times its circuit opened",
+    ),
+    Metric::new(
+        "evenkeel_pool_circuit_refused_requests",
+        Counter,
+        |p| Whole(p.circuit_refused),
+        "requests refused because its circuit was not closed",
+    ),
 ];
 
 fn takes_work(state: State) -> bool {

@@ -3,7 +3,10 @@
 use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
 
-use control::{BackendStatus, ListenerStatus, PoolStatus, ProcessState, ProcessStatus, QueueFigures, State, Status};
+use control::{
+    BackendStatus, CircuitFigures, ListenerStatus, PoolStatus, Position, ProcessState, ProcessStatus, QueueFigures,
+    State, Status,
+};
 use policy::plan::{
     AccessLog, Address, Admin, Backend, HealthCheck, Limits, LogTarget, LogWrite, Plan, PolicyKind, Pool, Wanted,
 };
@@ -61,6 +64,14 @@ pub(crate) fn status() -> Status {
                 timeouts: 25,
                 longest: Duration::from_micros(26_500),
             },
+            circuit: Some(CircuitFigures {
+                position: Position::Open,
+                reason: "60 of 80 attempts failed".to_owned(),
+                since: at(1_800_000_003),
+                until: Some(at(1_800_000_004)),
+                openings: 32,
+            }),
+            circuit_refused: 33,
             backends: vec![ready(at(1_800_000_001)), down(at(1_800_000_002))],
         }],
     }
@@ -152,6 +163,8 @@ pub(crate) fn pool(addr: SocketAddr, health: Option<HealthCheck>) -> Pool {
         }],
         health,
         eject: None,
+        breaker: None,
+        panic: policy::plan::Panic::default(),
         host: None,
         send_proxy: None,
         forwarded: false,

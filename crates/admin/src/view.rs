@@ -59,6 +59,7 @@ struct Pool<'a> {
     name: &'a str,
     policy: &'static str,
     queue: Queue,
+    circuit: Circuit,
     backends: Vec<Backend<'a>>,
 }
 
@@ -71,6 +72,16 @@ struct Queue {
     surge: bool,
     timeouts: u64,
     longest_ms: f64,
+}
+
+#[derive(Serialize)]
+struct Circuit {
+    state: &'static str,
+    reason: String,
+    since_ms: Option<u64>,
+    until_ms: Option<u64>,
+    openings: u64,
+    refused: u64,
 }
 
 #[derive(Serialize)]
@@ -182,6 +193,7 @@ pub(crate) const FIELDS: &[Field] = &[
     field("Pool", "name", Kind::Text, "its name"),
     field("Pool", "policy", Kind::Text, "how it picks"),
     field("Pool", "queue", Kind::Object("Queue"), "who waits for a backend with room; zeros without max_requests"),
+    field("Pool", "circuit", Kind::Object("Circuit"), "whether the pool is asked at all"),
     field("Pool", "backends", Kind::Objects("Backend"), "backends in file order"),
     field("Queue", "waiting", Kind::Whole, "requests that wait now"),
     field("Queue", "queued", Kind::Whole, "requests that had to wait"),
@@ -190,6 +202,17 @@ pub(crate) const FIELDS: &[Field] = &[
     field("Queue", "surge", Kind::Flag, "whether more requests come than can be served"),
     field("Queue", "timeouts", Kind::Whole, "requests refused because they had waited too long"),
     field("Queue", "longest_ms", Kind::Number, "longest wait since the start, in milliseconds"),
+    field("Circuit", "state", Kind::Text, "off (no breaker), closed, open or half-open"),
+    field("Circuit", "reason", Kind::Text, "why it is in that state"),
+    field("Circuit", "since_ms", Kind::WholeOrNull, "since when, Unix time in milliseconds; null while it is off"),
+    field(
+        "Circuit",
+        "until_ms",
+        Kind::WholeOrNull,
+        "until when it stays open at least, Unix time in milliseconds; null while it is not open",
+    ),
+    field("Circuit", "openings", Kind::Whole, "times it opened"),
+    field("Circuit", "refused", Kind::Whole, "requests refused because it was not closed"),
     field("Backend", "name", Kind::Text, "its name, else its address as written"),
     field("Backend", "address", Kind::Text, "its address as written"),
     field("Backend", "resolved", Kind::TextOrNull, "address in force; null for Unix sockets and unresolved names"),
@@ -301,7 +324,22 @@ impl<'a> From<&'a PoolStatus> for Pool<'a> {
             name: &pool.name,
             policy: pool.policy,
             queue: Queue::from(&pool.queue),
+            circuit: Circuit::from(pool),
             backends: pool.backends.iter().map(Backend::from).collect(),
+        }
+    }
+}
+
+impl From<&PoolStatus> for Circuit {
+    fn from(pool: &PoolStatus) -> Self {
+        let circuit = pool.circuit.as_ref();
+        Self {
+            state: circuit.map_or("off", |circuit| circuit.position.name()),
+            reason: circuit.map_or("no breaker", |circuit| circuit.reason.as_str()).to_owned(),
+            since_ms: circuit.map(|circuit| unix_ms(circuit.since)),
+            until_ms: circuit.and_then(|circuit| circuit.until).map(unix_ms),
+            openings: circuit.map_or(0, |circuit| circuit.openings),
+            refused: pool.circuit_refused,
         }
     }
 }
@@ -385,6 +423,7 @@ mod tests {
         assert_eq!(names(&status["listeners"][0]), described("Listener"));
         assert_eq!(names(&status["pools"][0]), described("Pool"));
         assert_eq!(names(&status["pools"][0]["queue"]), described("Queue"));
+        assert_eq!(names(&status["pools"][0]["circuit"]), described("Circuit"));
         assert_eq!(names(&status["pools"][0]["backends"][0]), described("Backend"));
     }
 

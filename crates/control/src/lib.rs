@@ -30,7 +30,8 @@ mod status;
 
 pub use backends::{Event, State};
 pub use descriptors::{Descriptors, descriptors_wanted};
-pub use engine::QueueFigures;
+pub use engine::{CircuitFigures, QueueFigures};
 pub use lifecycle::{End, GRACE, Signals};
+pub use policy::breaker::Position;
 pub use start::Control;
 pub use status::{BackendStatus, Handle, ListenerStatus, PoolStatus, ProcessState, ProcessStatus, Status};

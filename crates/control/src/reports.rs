@@ -61,6 +61,7 @@ impl Clerk {
             Report::ConnectFailed { pool, backend } => self.bells.ring(Seat { pool, backend }),
             Report::Failing { pool, backend } => self.desk.failing(Seat { pool, backend }),
             Report::Trial { pool, backend, trial } => self.desk.trial_told(Seat { pool, backend }, trial),
+            Report::Circuit { pool } => self.handle.tell_circuit(pool),
             Report::Failure(line) => {
                 if self.rate.admit(self.handle.record.clock.uptime_ms()) == Admission::Write {
                     tracing::warn!("exchange failed: {}", sentence(&line));

@@ -5,7 +5,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use engine::counters::{BackendCounters, Counter, ListenerCounters, WorkerCounters};
-use engine::{QueueFigures, Shared};
+use engine::{CircuitFigures, QueueFigures, Shared};
+use policy::breaker::Position;
 use policy::plan::{Listener, ListenerId, Plan, Pool, PoolId};
 
 use crate::access_log::Losses;
@@ -114,6 +115,10 @@ pub struct PoolStatus {
     pub policy: &'static str,
     /// What its queue has seen; zeros where no backend has a cap.
     pub queue: QueueFigures,
+    /// Its circuit; `None` without a breaker.
+    pub circuit: Option<CircuitFigures>,
+    /// Requests that were refused because the circuit was not closed.
+    pub circuit_refused: u64,
     /// Its backends in file order.
     pub backends: Vec<BackendStatus>,
 }
@@ -235,6 +240,19 @@ impl Handle {
     }
 }
 
+impl Handle {
+    /// Says in the log that a circuit has changed.
+    pub(crate) fn tell_circuit(&self, id: PoolId) {
+        let pool = &self.record.plan.pool(id).name;
+        let Some(circuit) = self.record.shared.pools[id.0 as usize].circuit_figures() else { return };
+        let (state, reason) = (circuit.position.name(), circuit.reason);
+        match circuit.position {
+            Position::Closed => tracing::info!(pool, state, reason, "the circuit is closed"),
+            Position::Open | Position::HalfOpen => tracing::warn!(pool, state, reason, "the circuit is {state}"),
+        }
+    }
+}
+
 impl ProcessRecord {
     pub(crate) fn failures(&self) -> MutexGuard<'_, Ring> {
         self.failures.lock().unwrap_or_else(PoisonError::into_inner)
@@ -308,6 +326,8 @@ impl ProcessRecord {
             name: pool.name.clone(),
             policy: pool.policy.name(),
             queue: self.shared.pools[id.0 as usize].queue_figures(),
+            circuit: self.shared.pools[id.0 as usize].circuit_figures(),
+            circuit_refused: self.sum(|worker| &worker.circuits[id.0 as usize].refused),
             backends: records.iter().enumerate().map(backend).collect(),
         }
     }

@@ -14,7 +14,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use policy::balance::{self, Balancer, NodeShare, Pick, Standing, Terms};
-use policy::plan::{Address, Pool, PoolId, Subset};
+use policy::plan::{Address, Panic, Pool, PoolId, Subset};
 use policy::retry::Budget;
 use policy::rng::{self, Rng};
 use tokio::net::{TcpStream, UnixStream};
@@ -38,6 +38,11 @@ pub(crate) struct WorkerPool {
     trials: RefCell<Vec<usize>>,
     /// Whether any backend is skipped.
     skips: Cell<bool>,
+    panic: Panic,
+    /// Whether no backend takes work, by their standings.
+    none_ready: Cell<bool>,
+    /// The last slot of the breaker's window in which an attempt ended here.
+    slot: Cell<u64>,
 }
 
 struct WorkerBackend {
@@ -98,6 +103,9 @@ impl WorkerPool {
                 budget: RefCell::new(Budget::for_share_of(workers)),
                 trials: RefCell::default(),
                 skips: Cell::new(false),
+                panic: pool.panic,
+                none_ready: Cell::new(false),
+                slot: Cell::new(u64::MAX),
             });
         }
         pools
@@ -111,17 +119,31 @@ impl WorkerPool {
         }
         let mut trials = self.trials.borrow_mut();
         trials.clear();
+        let mut none_ready = true;
         for (index, (backend, shared)) in self.backends.iter().zip(&shared.backends).enumerate() {
             backend.address.set(shared.resolved());
             let permille = shared.permille();
             if backend.permille.replace(permille) != permille {
                 self.balancer.borrow_mut().weight_changed(index, permille);
             }
-            self.set_standing(index, shared.standing());
+            let standing = shared.standing();
+            none_ready &= !matches!(standing, Standing::Ready | Standing::Unknown);
+            self.set_standing(index, standing);
             if shared.passive.has_trial() {
                 trials.push(index);
             }
         }
+        self.none_ready.set(none_ready);
+    }
+
+    /// Whether nobody may be picked, since those that could be are ejected or down.
+    pub(crate) fn refuses(&self) -> bool {
+        self.panic == Panic::Refuse && self.none_ready.get()
+    }
+
+    /// Whether this slot of the breaker's window is another than the last time.
+    pub(crate) fn is_first_in(&self, slot: u64) -> bool {
+        self.slot.replace(slot) != slot
     }
 
     /// What this worker's balancer believes. A skipped backend comes after those that take work.
@@ -262,6 +284,8 @@ pub(crate) struct Attempt {
 pub(crate) enum NoAttempt {
     /// Every backend is out by the operator's wish.
     NoBackend,
+    /// None is ready, and the pool asks no others.
+    NoneReady,
     /// Every backend that could take it is at its cap, or others wait for one already.
     Busy,
 }
@@ -289,6 +313,9 @@ impl Attempt {
             && let Some(attempt) = Self::begin_trial(worker, pool, wish.risk)
         {
             return Ok(attempt);
+        }
+        if local.refuses() {
+            return Err(NoAttempt::NoneReady);
         }
         let backend = match Capped::new(shared) {
             Some(capped) => local.take_place(worker, capped, wish)?,

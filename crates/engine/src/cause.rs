@@ -28,6 +28,13 @@ pub(crate) enum Cause {
     BadRewrite,
     /// Every backend of the pool is out by the operator's wish.
     NoBackend,
+    /// No backend is ready, and the pool does not spread requests over those that are ejected or down.
+    NoneReady,
+    /// Too many attempts at the pool's backends fail: it is asked no more for a while.
+    CircuitOpen {
+        /// Seconds until another request may pass.
+        wait_s: u32,
+    },
     /// Every backend is at its cap and the queue is full.
     QueueFull,
     /// Every backend is at its cap and more come than can be served: this one gave way.
@@ -108,6 +115,20 @@ impl Cause {
         self.meaning().sentence
     }
 
+    /// Whether the backends of a pool are at fault, as far as can be told.
+    pub(crate) fn is_pools(self) -> bool {
+        matches!(
+            self,
+            Self::ConnectFailed
+                | Self::ConnectTimeout
+                | Self::Reset
+                | Self::FirstByteTimeout
+                | Self::TotalTimeout
+                | Self::BackendDown
+                | Self::Malformed(_)
+        )
+    }
+
     /// The table of causes; docs/log.md shows it.
     fn meaning(self) -> Meaning {
         let (status, code, error, sentence) = match self {
@@ -130,6 +151,12 @@ impl Cause {
                 (500, "bad-rewrite", "proxy_internal_error", "the configured rewrite made an invalid path")
             }
             Self::NoBackend => (503, "no-backend", "destination_unavailable", "no backend takes requests"),
+            Self::NoneReady => {
+                (503, "none-ready", "destination_unavailable", "every backend of the pool is ejected or down")
+            }
+            Self::CircuitOpen { .. } => {
+                (503, "circuit-open", "destination_unavailable", "too many attempts at the pool failed of late")
+            }
             Self::QueueFull => {
                 (503, "queue-full", "connection_limit_reached", "all backends are busy and the queue is full")
             }
@@ -183,7 +210,7 @@ impl Cause {
 mod tests {
     use super::{Cause, Whose};
 
-    const ALL: [Cause; 26] = [
+    const ALL: [Cause; 28] = [
         Cause::BadRequest { status: 400, why: "" },
         Cause::HeaderTimeout,
         Cause::BodyTimeout,
@@ -193,6 +220,8 @@ mod tests {
         Cause::NoRoute,
         Cause::BadRewrite,
         Cause::NoBackend,
+        Cause::NoneReady,
+        Cause::CircuitOpen { wait_s: 1 },
         Cause::QueueFull,
         Cause::QueueShed,
         Cause::QueueTimeout,

@@ -82,6 +82,18 @@ counters! {
 }
 
 counters! {
+    /// Of the circuit breaker of one pool in one worker; all zero where there is none.
+    CircuitCounters {
+        /// Attempts that ended.
+        ended,
+        /// Those that failed through a backend's fault, as the breaker counts them.
+        failed,
+        /// Requests refused because the circuit was not closed.
+        refused,
+    }
+}
+
+counters! {
     /// Of one listener in one worker.
     ListenerCounters {
         /// Connections accepted.
@@ -132,6 +144,8 @@ counters! {
 pub struct WorkerCounters {
     /// By pool and backend.
     pub pools: Vec<Vec<BackendCounters>>,
+    /// By pool.
+    pub circuits: Vec<CircuitCounters>,
     /// By listener.
     pub listeners: Vec<ListenerCounters>,
     /// Access log lines that were dropped because the log could not keep up.
@@ -144,6 +158,7 @@ impl WorkerCounters {
     pub fn new(plan: &Plan) -> Self {
         Self {
             pools: plan.pools.iter().map(|p| p.backends.iter().map(|_| BackendCounters::default()).collect()).collect(),
+            circuits: plan.pools.iter().map(|_| CircuitCounters::default()).collect(),
             listeners: plan.listeners.iter().map(|_| ListenerCounters::default()).collect(),
             log_dropped: Counter::default(),
         }

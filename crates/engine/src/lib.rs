@@ -8,6 +8,7 @@ mod accept;
 mod backends;
 mod buffers;
 mod cause;
+mod circuit;
 mod clients;
 mod connections;
 pub mod counters;
@@ -29,6 +30,7 @@ mod testing;
 mod timers;
 mod worker;
 
+pub use circuit::CircuitFigures;
 pub use queue::QueueFigures;
 pub use report::{Report, Reports};
 pub use shared::{BackendShared, PoolShared, Shared, WorkerShared};

@@ -29,6 +29,11 @@ pub enum Report {
         /// How it goes.
         trial: Trial,
     },
+    /// The circuit of a pool opened, closed, or opened again.
+    Circuit {
+        /// The pool.
+        pool: PoolId,
+    },
     /// An exchange failed or was answered by us with an error: its access log line (one JSON object) for the ring of
     /// `evenkeel errors`.
     Failure(String),

@@ -12,6 +12,7 @@ use policy::balance::{Evidence, Latency, Loads, Standing};
 use policy::outlier::Offer;
 use policy::plan::{Address, Backend, Plan, Wanted};
 
+use crate::circuit::{Circuit, CircuitFigures};
 use crate::clients::Clients;
 use crate::connections::Connections;
 use crate::counters::{BackendCounters, WorkerCounters};
@@ -48,6 +49,8 @@ pub struct PoolShared {
     pub epoch: AtomicU64,
     /// By index in the pool.
     pub backends: Vec<BackendShared>,
+    /// Only where the pool has a circuit breaker.
+    pub(crate) circuit: Option<Box<Circuit>>,
     /// Only where a backend has a cap.
     pub(crate) queue: Option<Box<Queue>>,
 }
@@ -86,6 +89,7 @@ impl Shared {
         let pool = |pool: &policy::plan::Pool| PoolShared {
             epoch: AtomicU64::new(1),
             backends: pool.backends.iter().map(BackendShared::new).collect(),
+            circuit: pool.breaker.as_ref().map(|terms| Box::new(Circuit::new(terms))),
             queue: Queue::new(pool).map(Box::new),
         };
         let worker = |_| WorkerShared { connections: AtomicUsize::new(0), counters: WorkerCounters::new(plan) };
@@ -139,6 +143,12 @@ impl PoolShared {
         if self.backends[backend].passive.offer(offer) {
             self.epoch.fetch_add(1, Ordering::Release);
         }
+    }
+
+    /// Where the pool's circuit stands; `None` where it has no breaker.
+    #[must_use]
+    pub fn circuit_figures(&self) -> Option<CircuitFigures> {
+        self.circuit.as_ref().map(|circuit| circuit.figures())
     }
 
     /// What the pool's queue has seen; zeros where no backend has a cap.

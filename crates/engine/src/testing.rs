@@ -46,6 +46,7 @@ pub(crate) fn plan(backends: &[SocketAddr]) -> Plan {
 fn everything() -> Route {
     let retry = Retry {
         tries: 3,
+        per_try: None,
         connect: true,
         reset: true,
         timeout: true,
@@ -97,6 +98,8 @@ fn pool(backends: &[SocketAddr]) -> Pool {
         backends: backends.iter().map(backend).collect(),
         health: None,
         eject: None,
+        breaker: None,
+        panic: policy::plan::Panic::default(),
         host: None,
         send_proxy: None,
         forwarded: false,

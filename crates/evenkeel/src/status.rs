@@ -48,7 +48,16 @@ struct Listener {
 struct Pool {
     name: String,
     policy: String,
+    #[serde(default)]
+    circuit: Circuit,
     backends: Vec<Backend>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+struct Circuit {
+    state: String,
+    reason: String,
+    since_ms: Option<u64>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -88,7 +97,14 @@ fn tables(status: &Status, now: SystemTime) -> String {
     text.push_str(&listeners(&status.listeners));
     for pool in &status.pools {
         // Writing to a String cannot fail.
-        let _ = write!(text, "\npool {} ({})\n{}", pool.name, pool.policy, backends(pool, now));
+        let _ = write!(
+            text,
+            "\npool {} ({}){}\n{}",
+            pool.name,
+            pool.policy,
+            circuit(&pool.circuit, now),
+            backends(pool, now)
+        );
     }
     text
 }
@@ -127,6 +143,14 @@ fn listeners(listeners: &[Listener]) -> String {
         ]);
     }
     columns.text()
+}
+
+/// Nothing while requests pass.
+fn circuit(circuit: &Circuit, now: SystemTime) -> String {
+    let since = circuit.since_ms.filter(|_| circuit.state != "closed");
+    since.map_or_else(String::new, |since| {
+        format!(", circuit {} for {}: {}", circuit.state, age(since, now), circuit.reason)
+    })
 }
 
 fn backends(pool: &Pool, now: SystemTime) -> String {
@@ -183,7 +207,9 @@ mod tests {
                 "workers": 2, "connections": 3, "connections_limit": 100_000 },
             "listeners": [{ "name": "web", "addresses": ["0.0.0.0:80"], "connections": 3, "requests": 120,
                 "status_4xx": 2, "status_5xx": 0 }],
-            "pools": [{ "name": "app", "policy": "round-robin", "backends": [
+            "pools": [{ "name": "app", "policy": "round-robin",
+                "circuit": { "state": "half-open", "reason": "60 of 80 attempts failed; 1 of 3 trials passed",
+                  "since_ms": 57_000 }, "backends": [
                 { "name": "a", "address": "10.0.0.11:8080", "state": "ready", "reason": "probes pass",
                   "since_ms": 1_000, "active": 1, "idle": 4, "requests": 118, "errors": 0, "failures": 0, "retries": 2,
                   "first_byte_mean_ms": 1.25 },

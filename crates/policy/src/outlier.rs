@@ -5,7 +5,7 @@
 //! failure is seen where it happens, in the engine.
 //!
 //! A pool is judged as a whole: what fails everywhere alike is no backend's fault, and a share of the backends always
-//! stays.
+//! stays. With a share of 100 per cent each backend is judged for itself, and all may be out.
 
 mod evidence;
 mod window;
@@ -208,7 +208,7 @@ impl Outliers {
         }
         let why = Why::InARow { failures, fault };
         let suspects: Vec<bool> = (0..self.members.len()).map(|other| self.fails_now(now_ms, other, seen)).collect();
-        if self.all_alike(backend, fault, &suspects, seen) {
+        if !self.judges_each_alone() && self.all_alike(backend, fault, &suspects, seen) {
             return self.acquit_all(now_ms, fault);
         }
         self.eject_or_spare(now_ms, backend, why, &suspects)
@@ -348,12 +348,20 @@ impl Outliers {
         self.members.iter().filter(|member| member.ejection().is_some()).count()
     }
 
-    /// The most that may be ejected or down at a time; at least one where there are others.
+    /// The most that may be ejected or down at a time; at least one where there are others, all only if the terms say so.
     #[must_use]
     pub fn allowed(&self) -> usize {
         let all = self.members.iter().filter(|member| member.is_wanted()).count();
+        if self.judges_each_alone() {
+            return all;
+        }
         let share = all * self.terms.max_share_percent as usize / 100;
         share.max(1).min(all.saturating_sub(1))
+    }
+
+    /// Whether all may be ejected: then one that fails is, whatever the others do.
+    fn judges_each_alone(&self) -> bool {
+        self.terms.max_share_percent >= 100
     }
 
     fn time_out(&self, member: &Member) -> String {

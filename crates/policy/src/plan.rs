@@ -3,6 +3,7 @@
 //! Owns the types that say what is wanted. `config` is the only maker; `engine`, `control` and `admin` read it and never
 //! check it again. Indices ([`PoolId`], [`RouteId`], [`ListenerId`]) are valid by construction.
 
+mod breaker;
 mod caps;
 mod eject;
 mod health;
@@ -14,6 +15,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use breaker::{Breaker, Panic};
 pub use caps::Caps;
 pub use eject::{Eject, FailureRate, LatencyRule};
 pub use health::{Agent, Expected, HealthCheck, ProbeKind, Question, Talk};
@@ -250,6 +252,8 @@ pub struct BackendTimeouts {
 pub struct Retry {
     /// Attempts in all, the first included; at least 1.
     pub tries: u32,
+    /// The longest that one attempt may take to the head of its answer while another is possible; `None` is off.
+    pub per_try: Option<Duration>,
     /// A connection could not be made, or nothing was written: any method.
     pub connect: bool,
     /// The connection broke before the first byte of the answer: idempotent methods.
@@ -353,6 +357,10 @@ pub struct Pool {
     pub health: Option<HealthCheck>,
     /// Passive ejection; `None` is off.
     pub eject: Option<Eject>,
+    /// Whether the pool is asked at all while it fails as a whole; `None` is off.
+    pub breaker: Option<Breaker>,
+    /// What happens while none of its backends is ready.
+    pub panic: Panic,
     /// Replaces the `Host` that backends see.
     pub host: Option<String>,
     /// PROXY header sent first on each connection.

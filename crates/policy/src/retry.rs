@@ -6,19 +6,16 @@
 
 use crate::plan::Retry;
 
-/// Attempts beyond [`Retry::tries`] for connections that had gone stale in our own pool.
-const STALE_REPEATS: u32 = 3;
-
 /// How an attempt failed, before its answer was forwarded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Failure {
-    /// The connection could not be made.
+    /// The connection could not be made, or not in time.
     Connect,
     /// A pooled connection had been closed; nothing of the request was written.
     NothingWritten,
     /// The connection broke before the first byte of the answer; the backend may have seen the request.
     Reset,
-    /// No first byte of the answer in time.
+    /// No first byte of the answer in time, by `first_byte` or by `per_try`.
     FirstByteTimeout,
     /// The backend was declared down while we waited for its first byte.
     BackendDown,
@@ -36,7 +33,7 @@ pub struct Attempted {
     pub idempotent: bool,
     /// What was sent of the body can be sent again from its start; true without a body.
     pub replayable: bool,
-    /// The attempt used a pooled connection.
+    /// The attempt used a pooled connection, on which nothing of an answer came.
     pub reused: bool,
     /// Attempts so far, this one included.
     pub tries_done: u32,
@@ -59,22 +56,13 @@ pub enum Verdict {
 /// - Nothing is repeated whose body cannot be sent again, nor a malformed answer.
 /// - When the backend has seen no byte, any method is repeated, free of charge.
 /// - Otherwise only idempotent methods, where the terms say so, within the budget.
-/// - A pooled connection that breaks before any answer was just stale: that is our doing, so it is free, whatever the
-///   terms, and up to three such attempts are allowed beyond `tries` (RFC 9112, section 9.3.1).
+///
+/// A connection that had gone stale ([`is_stale`]) does not come here: that attempt goes on over a fresh one.
 pub fn decide(terms: &Retry, attempted: &Attempted, failure: Failure, budget: &mut Budget, now_ms: u64) -> Verdict {
     match price(terms, attempted, failure) {
         Price::Free => Verdict::Again { charge: false },
         Price::One if budget.try_take(now_ms, terms.budget_percent) => Verdict::Again { charge: true },
         Price::One | Price::Forbidden => Verdict::GiveUp,
-    }
-}
-
-/// Whether [`decide`] would say `Again`; takes nothing. For answers that are forwarded if they are not repeated.
-pub fn would_repeat(terms: &Retry, attempted: &Attempted, failure: Failure, budget: &mut Budget, now_ms: u64) -> bool {
-    match price(terms, attempted, failure) {
-        Price::Free => true,
-        Price::One => budget.has_left(now_ms, terms.budget_percent),
-        Price::Forbidden => false,
     }
 }
 
@@ -86,26 +74,28 @@ enum Price {
 }
 
 fn price(terms: &Retry, attempted: &Attempted, failure: Failure) -> Price {
-    let stale = is_stale(attempted, failure);
-    let tries = if stale { terms.tries.saturating_add(STALE_REPEATS) } else { terms.tries };
-    if !attempted.replayable || attempted.tries_done >= tries {
+    if !attempted.replayable || attempted.tries_done >= terms.tries {
         return Price::Forbidden;
     }
     match failure {
-        _ if stale => Price::Free,
         Failure::Connect | Failure::NothingWritten if terms.connect => Price::Free,
         _ if attempted.idempotent && is_wanted(terms, failure) => Price::One,
         _ => Price::Forbidden,
     }
 }
 
-/// Whether the failure says only that a pooled connection had ended.
-fn is_stale(attempted: &Attempted, failure: Failure) -> bool {
-    match failure {
-        Failure::NothingWritten => attempted.reused,
-        Failure::Reset => attempted.reused && attempted.idempotent,
-        _ => false,
-    }
+/// Whether the failure says only that a pooled connection had ended while it was idle: then the same attempt goes on over
+/// a fresh connection to the same backend, which is no retry, costs nothing and blames nobody (RFC 9112, section 9.3.1).
+/// A fresh connection is never stale, so that this happens once.
+#[must_use]
+pub fn is_stale(attempted: &Attempted, failure: Failure) -> bool {
+    attempted.reused
+        && attempted.replayable
+        && match failure {
+            Failure::NothingWritten => true,
+            Failure::Reset => attempted.idempotent,
+            _ => false,
+        }
 }
 
 /// Whether the terms repeat a failure of which the backend may have seen the request.
@@ -222,6 +212,7 @@ mod tests {
     fn terms() -> Retry {
         Retry {
             tries: 3,
+            per_try: None,
             connect: true,
             reset: true,
             timeout: true,
@@ -276,16 +267,15 @@ mod tests {
     }
 
     #[test]
-    fn a_stale_connection_is_free_and_beyond_tries() {
-        let stale = Attempted { reused: true, ..GET };
-        for tries_done in 1..6 {
-            assert_eq!(verdict(Attempted { tries_done, ..stale }, Failure::Reset), FREE);
-            let post = Attempted { tries_done, reused: true, ..POST };
-            assert_eq!(verdict(post, Failure::NothingWritten), FREE);
-            assert_eq!(verdict(post, Failure::Reset), Verdict::GiveUp);
+    fn a_stale_connection_is_no_failed_attempt() {
+        let stale = |attempted| FAILURES.map(|failure| is_stale(&attempted, failure));
+        let reused = |attempted: Attempted| Attempted { reused: true, tries_done: 10, ..attempted };
+        let (yes, no) = (true, false);
+        assert_eq!(stale(reused(GET)), [no, yes, yes, no, no, no, no, no]);
+        assert_eq!(stale(reused(POST)), [no, yes, no, no, no, no, no, no]);
+        for fresh in [GET, POST, Attempted { replayable: false, ..reused(GET) }] {
+            assert_eq!(stale(fresh), [no; 8]);
         }
-        assert_eq!(verdict(Attempted { tries_done: 6, ..stale }, Failure::Reset), Verdict::GiveUp);
-        assert_eq!(verdict(Attempted { tries_done: 3, ..stale }, Failure::FirstByteTimeout), Verdict::GiveUp);
     }
 
     #[test]
@@ -295,8 +285,6 @@ mod tests {
         for failure in FAILURES {
             assert_eq!(decide_by(&none, failure), Verdict::GiveUp, "{failure:?}");
         }
-        let stale = Attempted { reused: true, ..GET };
-        assert_eq!(decide(&none, &stale, Failure::Reset, &mut Budget::default(), 0), FREE);
         for (reset, timeout, expected) in [(true, false, CHARGED), (false, true, CHARGED)] {
             let terms = Retry { reset, timeout, ..none.clone() };
             assert_eq!(decide_by(&terms, Failure::BackendDown), expected);
@@ -335,14 +323,10 @@ mod tests {
     fn an_empty_budget_stops_what_costs_and_nothing_else() {
         let mut budget = Budget::default();
         while budget.try_take(0, 20) {}
-        let mut ask = |attempted, failure| {
-            let would = would_repeat(&terms(), &attempted, failure, &mut budget, 0);
-            (would, decide(&terms(), &attempted, failure, &mut budget, 0))
-        };
-        assert_eq!(ask(GET, Failure::Status(503)), (false, Verdict::GiveUp));
-        assert_eq!(ask(POST, Failure::Connect), (true, FREE));
-        assert_eq!(ask(Attempted { reused: true, ..GET }, Failure::Reset), (true, FREE));
-        assert_eq!(ask(GET, Failure::Malformed), (false, Verdict::GiveUp));
+        let mut ask = |attempted, failure| decide(&terms(), &attempted, failure, &mut budget, 0);
+        assert_eq!(ask(GET, Failure::Status(503)), Verdict::GiveUp);
+        assert_eq!(ask(POST, Failure::Connect), FREE);
+        assert_eq!(ask(GET, Failure::Malformed), Verdict::GiveUp);
     }
 
     fn failure() -> impl Strategy<Value = Failure> {
@@ -365,14 +349,11 @@ mod tests {
             for (failure, idempotent, reused) in failures {
                 tries_done += 1;
                 let attempted = Attempted { idempotent, replayable: true, reused, tries_done };
-                let would = would_repeat(&terms, &attempted, failure, &mut budget, 0);
-                let verdict = decide(&terms, &attempted, failure, &mut budget, 0);
-                prop_assert_eq!(would, verdict != Verdict::GiveUp);
-                if verdict == Verdict::GiveUp {
+                if decide(&terms, &attempted, failure, &mut budget, 0) == Verdict::GiveUp {
                     break;
                 }
             }
-            prop_assert!(tries_done <= tries + STALE_REPEATS);
+            prop_assert!(tries_done <= tries);
         }
 
         /// Against a log of all events that is counted anew each time.

@@ -110,6 +110,7 @@ function poolSection(pool) {
   const made = document.createElement("section");
   const title = element("h2", pool.name);
   title.append(element("small", `pool, ${pool.policy}`));
+  title.append(element("small", "", "circuit"));
   const head = document.createElement("tr");
   for (const [i, column] of POOL_COLUMNS.entries()) {
     const th = element("th", column, i > 2 ? "n" : "");
@@ -136,6 +137,9 @@ function showPools(status, now) {
     const then = before?.status.pools[i];
     const rows = pool.backends.map((backend, j) => backendRow(backend, then?.backends[j], now));
     at("pools").children[i].querySelector("tbody").replaceChildren(...rows);
+    const { state, reason } = pool.circuit;
+    const passes = ["off", "closed"].includes(state);
+    at("pools").children[i].querySelector(".circuit").textContent = passes ? "" : `circuit ${state}: ${reason}`;
   }
 }
 

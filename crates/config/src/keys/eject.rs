@@ -9,7 +9,7 @@ pub(super) static EJECT: Section = Section {
     heading: "[pool.NAME.eject]",
     about: "When real requests take a backend out (docs/reliability.md). Failures are: no connection, a reset, no first \
             byte in time, an answer that is no HTTP or is cut short, and the statuses below. What fails at every \
-            backend alike ejects none.",
+            backend alike ejects none, unless `max_share` is 100.",
     keys: &[
         key(
             "failures",
@@ -32,7 +32,7 @@ pub(super) static EJECT: Section = Section {
             Kind::Count { min: 1, max: 100 },
             Default::Is("50"),
             "Most backends of the pool that may be ejected or down, in per cent; beyond it no more are ejected. At \
-             least one may, never all.",
+             least one may, never all; but 100 judges each backend alone, and may eject all.",
             "30",
         ),
         key(

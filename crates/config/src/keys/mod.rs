@@ -3,6 +3,7 @@
 //! The parser ([`crate::decode`]), the reference page ([`crate::reference()`]) and the JSON Schema
 //! ([`crate::schema()`]) all read it, so that none can drift from the others.
 
+mod breaker;
 mod eject;
 mod health;
 mod listener;

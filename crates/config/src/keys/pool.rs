@@ -1,5 +1,6 @@
 //! Keys of `[pool.NAME]`, and those that routes share with it.
 
+use super::breaker::BREAKER;
 use super::eject::{EJECT, OFF};
 use super::health::HEALTH;
 use super::{DURATION_OR_OFF, Default, Form, Key, Kind, Off, Section, key, not_yet};
@@ -139,6 +140,21 @@ pub(super) static POOL: Section = Section {
             Default::Is("{}"),
             "Passive health: takes a backend out by what real requests show; `\"off\"` leaves that to the probes.",
             "{ failures = 5, for = \"2s\" }",
+        ),
+        key(
+            "breaker",
+            Kind::Either(&[OFF, Kind::Table(&BREAKER)]),
+            Default::Is("\"off\""),
+            "The circuit breaker: refuses requests at once while too many attempts at the whole pool fail.",
+            "{ failure_rate = 50, requests = 50, for = \"1s\" }",
+        ),
+        key(
+            "panic",
+            Kind::Choice { now: &["spread", "refuse"], later: &[] },
+            Default::Is("\"spread\""),
+            "What happens to requests while every backend is ejected or down: `spread` asks these, `refuse` gives 503 with \
+             Retry-After at once.",
+            "\"refuse\"",
         ),
     ],
 };
@@ -281,6 +297,7 @@ static RETRY: Section = Section {
             method, all else for idempotent ones.",
     keys: &[
         tries(Default::Is("3")),
+        per_try(Default::Is("\"off\"")),
         on(Default::Is("[\"connect\", \"reset\", \"timeout\", 502, 503]")),
         budget(Default::Is("20")),
         body_buffer(Default::Is("\"64KiB\"")),
@@ -307,7 +324,15 @@ pub(super) const fn total(default: Default) -> Key {
 
 pub(super) const fn tries(default: Default) -> Key {
     let kind = Kind::Count { min: 1, max: 10 };
-    key("tries", kind, default, "Attempts in all, the first included; 1 switches retries off.", "2")
+    let meaning = "Attempts in all, the first included; 1 switches retries off. A kept connection that has ended meanwhile \
+                   is replaced even so: that is no retry.";
+    key("tries", kind, default, meaning, "2")
+}
+
+pub(super) const fn per_try(default: Default) -> Key {
+    let meaning = "The longest that an attempt may take to the head of its answer, connecting included, while another \
+                   backend can be tried; the last attempt has all the time that `timeouts` give.";
+    key("per_try", DURATION_OR_OFF, default, meaning, "\"500ms\"")
 }
 
 pub(super) const fn on(default: Default) -> Key {

@@ -1,6 +1,6 @@
 //! Keys of `[[route]]`.
 
-use super::pool::{body_buffer, budget, connect, first_byte, idle, on, total, tries};
+use super::pool::{body_buffer, budget, connect, first_byte, idle, on, per_try, total, tries};
 use super::{CIDRS, Default, Form, Kind, Off, Section, key, not_yet};
 
 const ANY: Default = Default::Unset("any");
@@ -249,7 +249,7 @@ static TIMEOUTS: Section = Section {
 static RETRY: Section = Section {
     heading: "`retry` of a route",
     about: "Retries that differ from the pool's.",
-    keys: &[tries(POOLS), on(POOLS), budget(POOLS), body_buffer(POOLS)],
+    keys: &[tries(POOLS), per_try(POOLS), on(POOLS), budget(POOLS), body_buffer(POOLS)],
 };
 
 static LIMITS: Section = Section {

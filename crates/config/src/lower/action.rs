@@ -62,7 +62,7 @@ fn refuse_idle(context: &mut Context<'_>, route: &Table, action: &str) {
 pub(super) fn target(context: &mut Context<'_>, known: &Known<'_>, route: &Table, pool: Words<'_>) -> Option<Target> {
     let pool = known.names.pool(context, pool)?;
     let of_pool = known.terms.get(usize::try_from(pool.0).ok()?)?.as_ref()?;
-    let terms = terms::of_route(route, of_pool)?;
+    let terms = terms::of_route(context, route, of_pool)?;
     Some(Target { pool, timeouts: terms.timeouts, retry: terms.retry })
 }
 

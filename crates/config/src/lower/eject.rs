@@ -34,14 +34,14 @@ pub(super) fn of(context: &mut Context<'_>, pool: &Table) -> Option<Option<Eject
 }
 
 /// The table of a key that may be `"off"`; the outer `None` is a note.
-fn on<'t>(table: &'t Table, key: &str) -> Option<Option<&'t Table>> {
+pub(super) fn on<'t>(table: &'t Table, key: &str) -> Option<Option<&'t Table>> {
     match &table.item(key)?.value {
         Value::Table(rule) => Some(Some(rule)),
         _ => Some(None),
     }
 }
 
-fn statuses(table: &Table) -> Vec<u16> {
+pub(super) fn statuses(table: &Table) -> Vec<u16> {
     let status = |item: &crate::table::Item| match item.value {
         Value::Count(status) => u16::try_from(status).ok(),
         _ => None,

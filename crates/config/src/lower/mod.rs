@@ -4,6 +4,7 @@
 //! nothing was noted.
 
 mod action;
+mod breaker;
 mod eject;
 mod fields;
 mod health;
@@ -49,7 +50,8 @@ pub(crate) fn lower(context: &mut Context<'_>, root: &Table) -> Option<Plan> {
     let pools = pool::all(context, root, &mut facts);
     let listeners = listener::all(context, root, &mut facts);
     listener::check_binds(context, &facts, admin.as_ref());
-    let terms: Vec<_> = root.members("pool").iter().map(|pool| terms::of_pool(pool.item.table()?)).collect();
+    let members = root.members("pool").iter();
+    let terms: Vec<_> = members.map(|pool| terms::of_pool(context, pool.item.table()?)).collect();
     let routes = route::all(context, root, &route::Known { names: &names, terms: &terms }, &mut facts);
     if context.has_errors() {
         return None;

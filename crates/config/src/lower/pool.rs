@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use policy::hashing::{Bound, HashKey, Hashing};
-use policy::plan::{Address, Backend, Caps, PolicyKind, Pool, ProxyVersion, Queue, SpillOver, Subset, Wanted};
+use policy::plan::{Address, Backend, Caps, Panic, PolicyKind, Pool, ProxyVersion, Queue, SpillOver, Subset, Wanted};
 
-use super::{eject, health};
+use super::{breaker, eject, health};
 use crate::context::Context;
 use crate::diagnostic::{Problem, code};
 use crate::files::At;
@@ -63,6 +63,8 @@ fn one(context: &mut Context<'_>, member: &Member, table: &Table, backends: Vec<
         backends,
         health,
         eject: eject::of(context, table)?,
+        breaker: breaker::of(context, table)?,
+        panic: if table.words("panic")?.text == "refuse" { Panic::Refuse } else { Panic::Spread },
         host,
         send_proxy,
         forwarded: table.flag("forwarded")?,

@@ -2,6 +2,8 @@
 
 use policy::plan::{BackendTimeouts, Retry};
 
+use crate::context::Context;
+use crate::diagnostic::{Problem, code};
 use crate::table::{Table, Value};
 
 /// The terms of a pool.
@@ -12,19 +14,33 @@ pub(super) struct Terms {
 }
 
 /// The terms that a pool's table gives; its defaults fill every gap.
-pub(super) fn of_pool(pool: &Table) -> Option<Terms> {
-    merged(pool, None)
+pub(super) fn of_pool(context: &mut Context<'_>, pool: &Table) -> Option<Terms> {
+    merged(context, pool, None)
 }
 
 /// A pool's terms with those that a route writes of its own.
-pub(super) fn of_route(route: &Table, pool: &Terms) -> Option<Terms> {
-    merged(route, Some(pool))
+pub(super) fn of_route(context: &mut Context<'_>, route: &Table, pool: &Terms) -> Option<Terms> {
+    merged(context, route, Some(pool))
 }
 
-fn merged(table: &Table, base: Option<&Terms>) -> Option<Terms> {
+fn merged(context: &mut Context<'_>, table: &Table, base: Option<&Terms>) -> Option<Terms> {
     let timeouts = timeouts(table.table("timeouts")?, base.map(|base| &base.timeouts))?;
     let retry = retry(table.table("retry")?, base.map(|base| &base.retry))?;
+    refuse_idle(context, table.table("retry")?, &retry);
     Some(Terms { timeouts, retry })
+}
+
+/// Notes what would do nothing, for want of another try.
+fn refuse_idle(context: &mut Context<'_>, table: &Table, retry: &Retry) {
+    let Some(at) = table.written("per_try").filter(|_| retry.per_try.is_some()) else { return };
+    let problem = match (retry.tries, retry.timeout) {
+        (1, _) => Problem::new(code::CONFLICT, "`per_try` does nothing with `tries = 1`: there is no other try")
+            .remedy("allow at least 2 `tries`, or leave `per_try` out"),
+        (_, false) => Problem::new(code::CONFLICT, "`per_try` does nothing while `on` leaves out `timeout`")
+            .remedy("add \"timeout\" to `on`, or leave `per_try` out"),
+        _ => return,
+    };
+    context.error(at, problem);
 }
 
 fn timeouts(table: &Table, base: Option<&BackendTimeouts>) -> Option<BackendTimeouts> {
@@ -48,6 +64,7 @@ fn retry(table: &Table, base: Option<&Retry>) -> Option<Retry> {
     };
     Some(Retry {
         tries: table.count("tries").or(base.map(|base| base.tries))?,
+        per_try: table.wait("per_try").or(base.map(|base| base.per_try))?,
         connect,
         reset,
         timeout,

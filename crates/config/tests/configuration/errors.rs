@@ -350,6 +350,55 @@ health = { http = "/x", method = "HEAD", body = "x", status = [] }
 }
 
 #[test]
+fn tries_that_cannot_be_made_are_told() {
+    assert_told(
+        "tries",
+        r#"
+[listener.web]
+bind = ":80"
+[pool.app]
+backends = ["10.0.0.1:80", "10.0.0.2:80"]
+retry = { tries = 1, per_try = "1s" }
+[pool.api]
+backends = ["10.0.1.1:80", "10.0.1.2:80"]
+retry = { on = ["reset", 503], per_try = "0s" }
+[pool.slow]
+backends = ["10.0.2.1:80", "10.0.2.2:80"]
+retry = { on = ["reset", 503], per_try = "off" }
+[[route]]
+path = "/a"
+pool = "slow"
+retry = { per_try = "1s" }
+"#,
+    );
+}
+
+#[test]
+fn bad_breakers_are_told() {
+    assert_told(
+        "breakers",
+        r#"
+[listener.web]
+bind = ":80"
+pool = "app"
+[pool.app]
+backends = ["10.0.0.1:80", "10.0.0.2:80"]
+breaker = { failure_rate = 0, requests = 0, for = "1m", max_for = "1s", trials = 0, statuses = [200] }
+panic = "spred"
+[pool.api]
+backends = ["10.0.1.1:80", "10.0.1.2:80"]
+breaker = { for = "1m", window = "off" }
+[pool.on]
+backends = ["10.0.2.1:80", "10.0.2.2:80"]
+breaker = "on"
+[pool.long]
+backends = ["10.0.3.1:80", "10.0.3.2:80"]
+breaker = { for = "1m" }
+"#,
+    );
+}
+
+#[test]
 fn what_is_there_twice_is_told_with_the_first() {
     assert_told(
         "duplicates",

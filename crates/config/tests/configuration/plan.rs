@@ -360,3 +360,68 @@ fn what_proxy_stands_for_is_an_ordinary_file() {
             .all(|one| one.severity == Severity::Error && one.code != "syntax" && one.code != "unset")
     );
 }
+
+#[test]
+fn a_route_overrides_what_it_writes_of_its_pools_retries() {
+    let plan = plan_of(
+        r#"
+[listener.web]
+bind = ":80"
+pool = "app"
+[pool.app]
+backends = ["10.0.0.1:80", "10.0.0.2:80"]
+retry = { tries = 2, per_try = "1s", on = ["timeout"], budget = 5, body_buffer = "1KiB" }
+[[route]]
+path = "/all"
+pool = "app"
+retry = { tries = 4, per_try = "2s", on = ["timeout", 500], budget = 7, body_buffer = "off" }
+[[route]]
+path = "/off"
+pool = "app"
+retry = { per_try = "off" }
+"#,
+    );
+    let retry = |route: usize| match &plan.routes[route].action {
+        Action::Pool(target) => target.retry.clone(),
+        action => panic!("{action:?}"),
+    };
+    let terms = |retry: &Retry| (retry.tries, retry.per_try, retry.budget_percent, retry.body_buffer);
+    let seconds = |n| Some(Duration::from_secs(n));
+    assert_eq!(terms(&retry(0)), (4, seconds(2), 7, 0));
+    assert_eq!((retry(0).timeout, retry(0).reset, retry(0).statuses), (true, false, vec![500]));
+    assert_eq!(terms(&retry(1)), (2, None, 5, 1024));
+    assert_eq!(terms(&retry(2)), (2, seconds(1), 5, 1024));
+    assert_eq!((retry(2).timeout, retry(2).reset, retry(2).statuses), (true, false, Vec::new()));
+}
+
+#[test]
+fn a_breaker_has_what_it_says_and_defaults_for_the_rest() {
+    let plan = plan_of(
+        r#"
+[listener.web]
+bind = ":80"
+pool = "app"
+[pool.app]
+backends = ["10.0.0.1:80", "10.0.0.2:80"]
+breaker = { failure_rate = 80, for = "2s", statuses = [500] }
+panic = "refuse"
+[pool.plain]
+backends = ["10.0.1.1:80", "10.0.1.2:80"]
+[[route]]
+path = "/plain"
+pool = "plain"
+"#,
+    );
+    let seconds = Duration::from_secs;
+    let breaker = Breaker {
+        failure_percent: 80,
+        requests: 50,
+        window: seconds(5),
+        time: seconds(2),
+        max_time: seconds(30),
+        trials: 3,
+        statuses: vec![500],
+    };
+    assert_eq!((plan.pools[0].breaker.as_ref(), plan.pools[0].panic), (Some(&breaker), Panic::Refuse));
+    assert_eq!((plan.pools[1].breaker.as_ref(), plan.pools[1].panic), (None, Panic::Spread));
+}

@@ -44,6 +44,8 @@ pub(crate) fn pool(name: &str, backends: u16) -> Pool {
         backends: (0..backends).map(backend).collect(),
         health: None,
         eject: None,
+        breaker: None,
+        panic: policy::plan::Panic::default(),
         host: None,
         send_proxy: None,
         forwarded: false,

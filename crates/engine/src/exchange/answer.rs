@@ -109,7 +109,8 @@ fn retry_after(worker: &Worker, facts: &Facts, cause: Cause) -> Option<u64> {
             let timeout = facts.pool.and_then(|id| worker.plan.pool(id).queue.timeout);
             Some(timeout.map_or(1, |timeout| timeout.as_millis().div_ceil(1000).try_into().unwrap_or(u64::MAX)))
         }
-        Cause::RateLimited { wait_s, .. } => Some(wait_s.into()),
+        Cause::NoneReady => Some(1),
+        Cause::RateLimited { wait_s, .. } | Cause::CircuitOpen { wait_s } => Some(wait_s.into()),
         _ => None,
     }
 }

@@ -6,20 +6,19 @@ use std::net::SocketAddr;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
-use policy::pace;
 use policy::plan::{Pool, ProxyVersion};
-use policy::retry::Failure;
+use policy::retry::{self, Failure};
 use policy::rewrite;
 use wire::head::Framing;
 use wire::proxy::Header;
 
 use super::proxied::{NO_RULES, Proxied, Upstream};
-use super::watch::{Sight, Watch, Woken};
+use super::wait::Wait;
 use crate::backends::{Attempt, ConnectError};
 use crate::cause::Cause;
 use crate::h1::{BackendLink, HeadError, RequestHead};
 use crate::report::Report;
-use crate::seam::{AnswerHead, Changes, Cut, Downstream, PumpError, Side, poll_pump};
+use crate::seam::{AnswerHead, Changes, Cut, Downstream, PumpError, poll_pump};
 use crate::stream::Stream;
 use crate::timers::NO_BACKEND;
 
@@ -30,48 +29,47 @@ const INTERIM_ANSWERS: u32 = 16;
 pub(super) enum Failed {
     /// Another attempt may help: what happened, and the cause to name if none is made.
     Attempt(Failure, Cause),
+    /// As `Attempt`, and another attempt has been granted already.
+    Granted(Failure, Cause),
     /// The exchange is over.
     Exchange(Cause),
 }
 
-/// What the deadline in force is for.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Deadline {
-    /// The client's next body bytes (so many have come).
-    Body(u64),
-    /// The backend's taking of what we send (so much is taken).
-    Backend(u64),
-    FirstByte,
-}
-
-impl Deadline {
-    /// What it expects of the client.
-    fn of_client(self) -> Option<pace::Wait> {
-        matches!(self, Self::Body(_)).then_some(pace::Wait::Body)
-    }
-}
-
-/// A wait for an answer's head.
-struct Wait {
-    /// The backend was out when it was picked (panic): its being out is then no news.
-    was_down: bool,
-    deadline: Option<Deadline>,
-    watch: Watch,
-}
-
 impl<'a, D: Downstream> Proxied<'a, D> {
-    /// One attempt up to the head of a final answer.
+    /// One attempt up to the head of a final answer. A kept connection that proves stale is replaced by a fresh one.
     pub(super) async fn attempt(&mut self, attempt: Attempt, place: &mut Option<Upstream<'a>>) -> Result<(), Failed> {
-        let (stream, reused) = self.connection(&attempt).await?;
-        let up = place.insert(Upstream { attempt, link: BackendLink::new(stream, &self.worker.buffers), reused });
+        let mut attempt = attempt;
+        let mut kept = self.kept_connection(&attempt);
+        loop {
+            let (stream, reused) = match kept.take() {
+                Some(stream) => (stream, true),
+                None => self.connect(&attempt).await?,
+            };
+            let up = place.insert(Upstream { attempt, link: BackendLink::new(stream, &self.worker.buffers), reused });
+            let failed = match self.answered(up).await {
+                Err(Failed::Attempt(failure, cause)) if retry::is_stale(&self.attempted(up.reused), failure) => {
+                    Failed::Attempt(failure, cause)
+                }
+                answered => return answered,
+            };
+            let Some(stale) = place.take() else { return Err(failed) };
+            attempt = stale.attempt;
+            self.feed.rewind();
+        }
+    }
+
+    /// Asks over a connection, up to the head of a final answer.
+    async fn answered(&mut self, up: &mut Upstream<'a>) -> Result<(), Failed> {
         self.begin_request(up).map_err(Failed::Exchange)?;
+        let mut wait = self.new_wait();
         for _ in 0..INTERIM_ANSWERS + 1 {
-            if let Err(failed) = self.answer_head(up).await {
+            if let Err(failed) = self.answer_head(up, &mut wait).await {
                 if let Some(unsent) = up.link.unsent_body() {
-                    self.feed.take_back(unsent);
+                    self.feed.take_back(&unsent);
                 }
                 return Err(failed);
             }
+            up.reused = false;
             if self.answer.status >= 200 || self.answer.status == 101 {
                 self.facts.times.first_byte = Some(Instant::now());
                 return self.check_upgrade();
@@ -81,39 +79,45 @@ impl<'a, D: Downstream> Proxied<'a, D> {
         Err(Failed::Attempt(Failure::Malformed, Cause::Malformed("too many interim answers")))
     }
 
-    /// Gets a connection, idle or new. The flag says whether it was used before.
-    async fn connection(&mut self, attempt: &Attempt) -> Result<(Stream, bool), Failed> {
+    /// An idle connection, if there is one that still lives.
+    fn kept_connection(&self, attempt: &Attempt) -> Option<Stream> {
         let is_bodiless = matches!(self.down.head().0.framing, Framing::None | Framing::Length(0));
         while let Some(stream) = attempt.reuse() {
             // What perhaps cannot be repeated must not meet a connection that the backend has just closed.
             if (self.method.is_idempotent() && is_bodiless) || !stream.is_stale() {
-                return Ok((stream, true));
+                return Some(stream);
             }
         }
-        let timer = self.down.timer();
-        timer.set_earlier(Instant::now(), self.target.timeouts.connect, self.until);
+        None
+    }
+
+    /// Opens a connection, or gets one that was given back meanwhile and whether it is such a one.
+    async fn connect(&mut self, attempt: &Attempt) -> Result<(Stream, bool), Failed> {
+        let mut wait = self.new_wait();
+        self.begin_connecting(&mut wait);
         // Boxed, since most exchanges need none and would carry its room about.
         let mut connecting = Box::pin(attempt.connect());
         let connected = poll_fn(|cx| match connecting.as_mut().poll(cx) {
-            Poll::Ready(connected) => Poll::Ready(Some(connected)),
-            Poll::Pending => timer.poll_late(cx).map(|()| None),
+            Poll::Ready(connected) => Poll::Ready(Ok(connected)),
+            Poll::Pending => self.poll_late(cx, &mut wait).map(Err),
         });
-        let failure = match connected.await {
-            Some(Ok(connection)) => {
+        let connected = connected.await;
+        let failed = match connected {
+            Ok(Ok(connection)) => {
                 self.facts.times.connected = Some(Instant::now());
                 return Ok(connection);
             }
-            Some(Err(ConnectError::Local)) => {
+            Ok(Err(ConnectError::Local)) => {
                 self.worker.close_all_idle();
                 return Err(Failed::Attempt(Failure::Connect, Cause::LocalExhausted));
             }
-            Some(Err(ConnectError::Unresolved)) => Cause::Unresolved,
-            Some(Err(ConnectError::Failed)) => Cause::ConnectFailed,
-            None if self.is_over() => return Err(Failed::Exchange(Cause::TotalTimeout)),
-            None => Cause::ConnectTimeout,
+            Ok(Err(ConnectError::Unresolved)) => Failed::Attempt(Failure::Connect, Cause::Unresolved),
+            Ok(Err(ConnectError::Failed)) => Failed::Attempt(Failure::Connect, Cause::ConnectFailed),
+            Err(over @ Failed::Exchange(_)) => return Err(over),
+            Err(late) => late,
         };
         self.worker.report(Report::ConnectFailed { pool: attempt.pool, backend: attempt.backend });
-        Err(Failed::Attempt(Failure::Connect, failure))
+        Err(failed)
     }
 
     /// Encodes the request head for this attempt.
@@ -155,10 +159,10 @@ impl<'a, D: Downstream> Proxied<'a, D> {
     }
 
     /// Sends the request (its head is already in the link) and waits for an answer head.
-    async fn answer_head(&mut self, up: &mut Upstream<'_>) -> Result<(), Failed> {
-        let mut wait = Wait { was_down: up.attempt.is_down(), deadline: None, watch: Watch::default() };
+    async fn answer_head(&mut self, up: &mut Upstream<'a>, wait: &mut Wait) -> Result<(), Failed> {
+        wait.begin(up.attempt.is_down());
         self.down.timer().waits_for(up.attempt.number());
-        let result = poll_fn(|cx| self.poll_answer_head(cx, up, &mut wait)).await;
+        let result = poll_fn(|cx| self.poll_answer_head(cx, up, wait)).await;
         self.down.timer().waits_for(NO_BACKEND);
         result
     }
@@ -166,7 +170,7 @@ impl<'a, D: Downstream> Proxied<'a, D> {
     fn poll_answer_head(
         &mut self,
         cx: &mut Context<'_>,
-        up: &mut Upstream<'_>,
+        up: &mut Upstream<'a>,
         wait: &mut Wait,
     ) -> Poll<Result<(), Failed>> {
         if !self.feed.done
@@ -176,68 +180,23 @@ impl<'a, D: Downstream> Proxied<'a, D> {
         }
         match up.link.poll_head(cx, &self.worker.head_limits, self.method, &mut self.answer) {
             Poll::Ready(Ok(())) => return Poll::Ready(Ok(())),
-            Poll::Ready(Err(error)) => return Poll::Ready(Err(no_head(&error, &up.link))),
+            Poll::Ready(Err(error)) => {
+                up.reused &= matches!(error, HeadError::Closed);
+                return Poll::Ready(Err(no_head(&error, &up.link)));
+            }
             Poll::Pending => {}
         }
         self.set_deadline(wait);
-        while let Poll::Ready(woken) = wait.watch.poll(self.down.timer(), cx) {
-            match woken {
-                Woken::Due => return Poll::Ready(Err(self.late(wait))),
-                Woken::Look => self.look(up, wait).map_err(Failed::Exchange)?,
-            }
+        if let Poll::Ready(late) = self.poll_watched(cx, up, wait) {
+            return Poll::Ready(Err(late));
         }
         if self.feed.done && self.down.poll_gone(cx).is_ready() {
             return Poll::Ready(Err(Failed::Exchange(Cause::ClientGone)));
         }
-        if !wait.was_down && up.attempt.is_down() && self.is_better_elsewhere(up.reused) {
-            return Poll::Ready(Err(Failed::Attempt(Failure::BackendDown, Cause::BackendDown)));
+        if !wait.was_down && up.attempt.is_down() && self.is_granted_elsewhere(Failure::BackendDown) {
+            return Poll::Ready(Err(Failed::Granted(Failure::BackendDown, Cause::BackendDown)));
         }
         Poll::Pending
-    }
-
-    fn set_deadline(&mut self, wait: &mut Wait) {
-        // A client that waits for 100 waits for the backend (RFC 9110, section 10.1.1).
-        let awaits_word = !self.feed.invited && self.feed.progress.bytes == 0 && self.down.head().0.expects_continue;
-        let wanted = match (self.feed.done, self.feed.progress.waits_for) {
-            (true, _) => Deadline::FirstByte,
-            (false, Side::Source) if awaits_word => Deadline::FirstByte,
-            (false, Side::Source) => Deadline::Body(self.feed.progress.bytes),
-            (false, Side::Sink) => Deadline::Backend(self.feed.progress.bytes),
-        };
-        let before = wait.deadline.replace(wanted);
-        if before == Some(wanted) {
-            return;
-        }
-        if matches!(before, Some(Deadline::Body(_))) {
-            self.facts.times.asked = Some(Instant::now());
-        }
-        let longest = match wanted {
-            Deadline::FirstByte => self.target.timeouts.first_byte,
-            Deadline::Body(_) => self.worker.client_timeouts(self.down.peer()).body,
-            Deadline::Backend(_) => self.target.timeouts.idle,
-        };
-        wait.watch.pace.waits_for(wanted.of_client());
-        wait.watch.stepped(self.down.timer(), longest, self.until);
-    }
-
-    /// Looks at those who keep us waiting: gives back what they would pin, and judges the client's pace.
-    fn look(&mut self, up: &mut Upstream<'_>, wait: &mut Wait) -> Result<(), Cause> {
-        let moved = self.feed.progress.bytes;
-        let client = wait.deadline.and_then(Deadline::of_client);
-        let seen = wait.watch.look(self.worker, self.down, &Sight { wait: client, moved });
-        if seen.is_slow {
-            self.down.thrift();
-            up.link.thrift();
-        }
-        seen.cause.map_or(Ok(()), Err)
-    }
-
-    fn late(&self, wait: &Wait) -> Failed {
-        match wait.deadline {
-            _ if self.is_over() => Failed::Exchange(Cause::TotalTimeout),
-            Some(Deadline::Body(_)) => Failed::Exchange(Cause::BodyTimeout),
-            _ => Failed::Attempt(Failure::FirstByteTimeout, Cause::FirstByteTimeout),
-        }
     }
 
     /// Moves the request body on. A backend that stops reading may still answer, so its error is kept, not returned.

@@ -1,10 +1,12 @@
 //! Whose fault an attempt's failure was, for passive health.
 
+use policy::breaker::Outcome;
 use policy::outlier::{Fault, Trial as Told};
 use policy::retry::Failure;
 
 use super::proxied::Proxied;
 use crate::cause::Cause;
+use crate::circuit::{self, Attempted};
 use crate::report::Report;
 use crate::seam::Downstream;
 use crate::shared::BackendShared;
@@ -17,6 +19,10 @@ impl<D: Downstream> Proxied<'_, D> {
 
     /// A head came: good, or with a status that counts as a failure.
     pub(super) fn judge_head(&mut self) {
+        if let Some(circuit) = circuit::of(self.worker, self.target.pool) {
+            let attempted = if circuit.counts(self.answer.status) { Attempted::Ill } else { Attempted::Well };
+            circuit::note(self.worker, self.target.pool, attempted);
+        }
         let Some(terms) = &self.worker.plan.pool(self.target.pool).eject else { return };
         if terms.statuses.contains(&self.answer.status) {
             return self.blame(Fault::Status(self.answer.status));
@@ -39,7 +45,10 @@ impl<D: Downstream> Proxied<'_, D> {
                     trial.end(Told::Whole);
                 }
             }
-            Err(Cause::Truncated | Cause::IdleTimeout) => self.blame(Fault::Truncated),
+            Err(Cause::Truncated | Cause::IdleTimeout) => {
+                circuit::note(self.worker, self.target.pool, Attempted::IllAfterAll);
+                self.blame(Fault::Truncated);
+            }
             Err(_) => {}
         }
     }
@@ -60,7 +69,20 @@ impl<D: Downstream> Proxied<'_, D> {
             Failure::Status(status) => Fault::Status(status),
             Failure::BackendDown => return,
         };
+        circuit::note(self.worker, self.target.pool, Attempted::Ill);
         self.blame(fault);
+    }
+
+    /// What the attempts say of a pool that is being tried: its answer's head, or why there is none.
+    pub(super) fn judge_pool(&mut self, outcome: Result<(), Cause>) {
+        let Some(trial) = self.pool_trial.take() else { return };
+        let counts = |status| circuit::of(self.worker, self.target.pool).is_some_and(|it| it.counts(status));
+        trial.end(match outcome {
+            Ok(()) if counts(self.answer.status) => Outcome::Failed,
+            Ok(()) => Outcome::Passed,
+            Err(cause) if cause.is_pools() => Outcome::Failed,
+            Err(_) => Outcome::Nothing,
+        });
     }
 
     fn blame(&mut self, fault: Fault) {

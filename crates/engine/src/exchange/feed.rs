@@ -51,6 +51,14 @@ impl Feed {
         }
     }
 
+    /// The answer has begun: there will be no repetition, so that nothing more is kept and what was is given up.
+    pub(crate) fn end_keeping(&mut self) {
+        self.keeping = Keeping::Lost;
+        if self.at == self.kept.len() {
+            (self.kept, self.at) = (Vec::new(), 0);
+        }
+    }
+
     /// The next attempt begins.
     pub(crate) fn rewind(&mut self) {
         self.at = 0;

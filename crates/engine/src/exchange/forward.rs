@@ -28,6 +28,7 @@ struct Direction {
 impl<D: Downstream> Proxied<'_, D> {
     /// Forwards the answer to its end.
     pub(super) async fn forward(&mut self, up: &mut Upstream<'_>) -> Result<(), Cause> {
+        self.feed.end_keeping();
         self.count_answer();
         self.begin_answer(up);
         if self.answer.status == 101 {

@@ -14,6 +14,7 @@ mod proxied;
 mod queued;
 #[cfg(test)]
 mod tests;
+mod wait;
 mod watch;
 
 use std::rc::Rc;

@@ -16,6 +16,7 @@ use super::facts::Facts;
 use super::feed::Feed;
 use crate::backends::{Attempt, NoAttempt, Wish};
 use crate::cause::Cause;
+use crate::circuit::{self, Entry};
 use crate::counters::BackendCounters;
 use crate::h1::BackendLink;
 use crate::passive::{Risk, Trial};
@@ -24,7 +25,7 @@ use crate::shared::BackendShared;
 use crate::worker::Worker;
 
 /// Deadlines fire up to so much late; an exchange that has no more than this left is over.
-const SLACK: Duration = Duration::from_millis(10);
+pub(super) const SLACK: Duration = Duration::from_millis(10);
 
 pub(super) static NO_RULES: HeaderRules = HeaderRules { set: Vec::new(), add: Vec::new(), remove: Vec::new() };
 
@@ -43,6 +44,8 @@ pub(super) struct Proxied<'a, D> {
     pub(super) until: Option<Instant>,
     /// The running attempt tries an ejected backend.
     pub(super) trial: Option<Trial>,
+    /// The exchange tries a pool whose circuit is half open.
+    pub(super) pool_trial: Option<circuit::Trial>,
 }
 
 /// The backend's side of the attempt under way.
@@ -50,7 +53,7 @@ pub(super) struct Upstream<'a> {
     /// Before the attempt, so that its connection is closed when another takes its place at the backend.
     pub(super) link: BackendLink<'a>,
     pub(super) attempt: Attempt,
-    /// The connection had served before.
+    /// The connection had served before, and nothing of an answer has come on it.
     pub(super) reused: bool,
 }
 
@@ -66,6 +69,10 @@ pub(super) async fn proxy<D: Downstream>(
     let until = target.timeouts.total.map(|total| facts.times.started + total);
     let key = hash_key(worker, down, facts, target.pool);
     facts.pool = Some(target.pool);
+    let pool_trial = match circuit::enter(worker, target.pool) {
+        Entry::Pass(trial) => trial,
+        Entry::Refused { wait_s } => return Err(Cause::CircuitOpen { wait_s }),
+    };
     worker.pool(target.pool).budget.borrow_mut().on_request(worker.now_ms(facts.times.started));
     let mut proxied = Proxied {
         worker,
@@ -78,10 +85,12 @@ pub(super) async fn proxy<D: Downstream>(
         key,
         until,
         trial: None,
+        pool_trial,
     };
     // The upstream stays in this place: futures that hand it about would copy it.
     let mut place = None;
     let mut outcome = proxied.attempts(&mut place).await;
+    proxied.judge_pool(outcome);
     if let (Ok(()), Some(up)) = (outcome, &mut place) {
         outcome = proxied.forward(up).await;
         proxied.judge_end(outcome);
@@ -93,11 +102,14 @@ pub(super) async fn proxy<D: Downstream>(
 impl<'a, D: Downstream> Proxied<'a, D> {
     /// Attempts until one brings an answer that is to be forwarded.
     async fn attempts(&mut self, place: &mut Option<Upstream<'a>>) -> Result<(), Cause> {
+        let mut last = None;
         loop {
             *place = None;
             let mut attempt = match self.pick() {
                 Ok(attempt) => attempt,
                 Err(NoAttempt::NoBackend) => return Err(Cause::NoBackend),
+                // What an attempt met says more.
+                Err(NoAttempt::NoneReady) => return Err(last.unwrap_or(Cause::NoneReady)),
                 // Boxed, since most exchanges never wait and would carry its room about.
                 Err(NoAttempt::Busy) => Box::pin(self.queued()).await?,
             };
@@ -107,18 +119,21 @@ impl<'a, D: Downstream> Proxied<'a, D> {
             self.note(&tried, reused);
             match &tried {
                 Ok(()) => self.judge_head(),
-                Err(Failed::Attempt(failure, cause)) => self.judge_failure(*failure, *cause, reused),
+                Err(Failed::Attempt(failure, cause) | Failed::Granted(failure, cause)) => {
+                    last = Some(*cause);
+                    self.judge_failure(*failure, *cause, reused);
+                }
                 Err(Failed::Exchange(_)) => {}
             }
             match tried {
                 Ok(()) if !self.wants_another_status() => return Ok(()),
-                Ok(()) if !self.decide(Failure::Status(self.answer.status), reused) => return Ok(()),
-                Ok(()) => self.counters().failures.add(1),
+                Ok(()) if !self.decide(Failure::Status(self.answer.status)) => return Ok(()),
+                Ok(()) | Err(Failed::Granted(..)) => self.counters().failures.add(1),
                 Err(Failed::Exchange(cause)) => return Err(cause),
                 Err(Failed::Attempt(failure, cause)) => {
                     // What we lack is not the backend's failure.
                     self.counters().failures.add(u64::from(cause != Cause::LocalExhausted));
-                    if !self.decide(failure, reused) {
+                    if !self.decide(failure) {
                         return Err(cause);
                     }
                 }
@@ -174,7 +189,7 @@ impl<'a, D: Downstream> Proxied<'a, D> {
             Err(Failed::Exchange(Cause::ClientGone | Cause::TotalTimeout)) if self.feed.done => Some(Evidence::Silence),
             // What we or the client lack is not the backend's failure.
             Err(Failed::Attempt(_, Cause::LocalExhausted) | Failed::Exchange(_)) => None,
-            Err(Failed::Attempt(failure, _)) => Evidence::of_failure(*failure, &self.attempted(reused)),
+            Err(Failed::Attempt(failure, _) | Failed::Granted(failure, _)) => Evidence::of_failure(*failure, &self.attempted(reused)),
         };
         let (Some(evidence), Some(asked)) = (evidence, self.facts.times.asked) else { return };
         let now = self.facts.times.first_byte.unwrap_or_else(Instant::now);
@@ -196,24 +211,26 @@ impl<'a, D: Downstream> Proxied<'a, D> {
         })
     }
 
-    /// Whether there is another attempt.
-    fn decide(&self, failure: Failure, reused: bool) -> bool {
+    /// Whether there is another attempt. A pool that is given up for now gets none, but of those that try it.
+    fn decide(&self, failure: Failure) -> bool {
+        let given_up = circuit::of(self.worker, self.target.pool).is_some_and(|circuit| !circuit.is_closed());
+        if given_up && self.pool_trial.is_none() {
+            return false;
+        }
         let budget = &mut *self.worker.pool(self.target.pool).budget.borrow_mut();
         let now_ms = self.worker.now_ms(Instant::now());
-        let verdict = retry::decide(&self.target.retry, &self.attempted(reused), failure, budget, now_ms);
+        let verdict = retry::decide(&self.target.retry, &self.attempted(false), failure, budget, now_ms);
         matches!(verdict, Verdict::Again { .. })
     }
 
-    /// Whether an exchange whose backend went out goes on elsewhere. Where it cannot, the backend may still answer.
-    pub(super) fn is_better_elsewhere(&self, reused: bool) -> bool {
-        let budget = &mut *self.worker.pool(self.target.pool).budget.borrow_mut();
-        let now_ms = self.worker.now_ms(Instant::now());
-        let (terms, attempted) = (&self.target.retry, self.attempted(reused));
-        self.has_another() && retry::would_repeat(terms, &attempted, Failure::BackendDown, budget, now_ms)
+    /// Whether the exchange goes on at another backend, which is granted thereby. Where it does not, the one that was
+    /// asked may still answer.
+    pub(super) fn is_granted_elsewhere(&self, failure: Failure) -> bool {
+        self.has_another() && self.decide(failure)
     }
 
     /// What `policy` wants to know.
-    fn attempted(&self, reused: bool) -> Attempted {
+    pub(super) fn attempted(&self, reused: bool) -> Attempted {
         Attempted {
             idempotent: self.method.is_idempotent(),
             replayable: self.feed.is_replayable(),

@@ -28,7 +28,9 @@ impl<D: Downstream> Proxied<'_, D> {
         if outcome == Err(Cause::QueueTimeout) {
             ticket.time_out();
         }
-        outcome.map(|backend| Attempt::at(self.worker, pool, backend))
+        let attempt = outcome.map(|backend| Attempt::at(self.worker, pool, backend))?;
+        // They may have gone while it waited.
+        if self.worker.pool(pool).refuses() { Err(Cause::NoneReady) } else { Ok(attempt) }
     }
 
     fn poll_queued(&mut self, cx: &mut Context<'_>, ticket: &mut Ticket) -> Poll<Result<usize, Cause>> {

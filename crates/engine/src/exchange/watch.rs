@@ -72,6 +72,13 @@ impl Watch {
         self.set(timer, now, look);
     }
 
+    /// The wait is over at `due`, whatever moves.
+    pub(super) fn until(&mut self, timer: &Timer, now: Instant, due: Option<Instant>) {
+        (self.longest, self.until, self.due) = (None, due, due);
+        let look = *self.next_look.get_or_insert(now + FIRST_LOOK);
+        self.set(timer, now, look);
+    }
+
     fn wait_from(&mut self, now: Instant) {
         let due = self.longest.map(|longest| now + longest);
         self.due = match (due, self.until) {

@@ -1,8 +1,10 @@
 //! A backend connection over HTTP/1.1: the upstream half of an exchange.
 
+use std::borrow::Cow;
 use std::io;
 use std::task::{Context, Poll, ready};
 
+use wire::h1::chunked::{Decoder, Step};
 use wire::h1::{Limits, Parsed, parse_answer};
 use wire::head::{Answer, Framing, Method};
 
@@ -56,10 +58,10 @@ impl<'w> BackendLink<'w> {
         !self.link.wrote
     }
 
-    /// Bytes of the request body that were taken from the client and not sent; `None` if they cannot be told: chunks
-    /// are framed as soon as they are taken.
-    pub(crate) fn unsent_body(&self) -> Option<&[u8]> {
-        self.link.unsent_body(self.head_end).filter(|unsent| unsent.is_empty() || self.framing != Framing::Chunked)
+    /// Bytes of the request body that were taken from the client, if nothing of the request was sent.
+    pub(crate) fn unsent_body(&self) -> Option<Cow<'_, [u8]>> {
+        let unsent = self.link.unsent_body(self.head_end)?;
+        if self.framing == Framing::Chunked { Some(unframed(unsent).into()) } else { Some(unsent.into()) }
     }
 
     /// Waits for an answer head (1xx included).
@@ -122,6 +124,16 @@ impl<'w> BackendLink<'w> {
     pub(crate) fn writing_failed(&mut self) {
         self.write_failed = true;
     }
+}
+
+/// What is in chunks of our own making, as far as they go.
+fn unframed(mut chunks: &[u8]) -> Vec<u8> {
+    let (mut decoder, mut body) = (Decoder::new(), Vec::with_capacity(chunks.len()));
+    while let Ok(Step::Data { skip, data }) = decoder.decode(chunks) {
+        body.extend_from_slice(&chunks[skip..skip + data]);
+        chunks = &chunks[skip + data..];
+    }
+    body
 }
 
 impl Source for BackendLink<'_> {

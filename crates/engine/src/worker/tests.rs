@@ -119,7 +119,7 @@ fn log_lines_and_failures_are_told_even_at_the_end() {
         match report {
             Report::Failure(line) => failures.push(line),
             Report::LogLines(bytes) => lines.extend(bytes),
-            Report::ConnectFailed { .. } | Report::Failing { .. } | Report::Trial { .. } => {}
+            Report::ConnectFailed { .. } | Report::Failing { .. } | Report::Trial { .. } | Report::Circuit { .. } => {}
         }
     }
     assert_eq!(failures.len(), 1);

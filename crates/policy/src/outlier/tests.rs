@@ -278,6 +278,20 @@ fn no_more_than_the_share_is_out_and_one_of_two_may_be() {
 }
 
 #[test]
+fn a_whole_share_judges_each_alone() {
+    let mut scene = Scene::with(Eject { max_share_percent: 100, ..terms() }, 3);
+    (0..3).for_each(|backend| scene.fail(backend, 3, Fault::Status(503)));
+    assert_eq!((scene.machine.ejected(), scene.machine.allowed()), (3, 3));
+    scene.assert_reason(2, "3 failures in a row: status 503");
+    scene.after(1000);
+    scene.trial(1, Trial::Whole);
+    assert!(scene.is_out(0) && !scene.is_out(1) && scene.is_out(2));
+    let mut one = Scene::with(Eject { max_share_percent: 100, ..terms() }, 1);
+    one.fail(0, 3, Fault::Reset);
+    assert!(one.is_out(0));
+}
+
+#[test]
 fn who_is_down_by_probes_counts_as_out() {
     let mut scene = Scene::of(4);
     scene.machine.stands(0, Standing::Out);
@@ -439,7 +453,7 @@ mod properties {
                 }
                 let now = scene.machine.ejected();
                 prop_assert!(now <= before || now <= scene.machine.allowed(), "{now} of {count}");
-                prop_assert!(now < usize::from(count));
+                prop_assert!(share == 100 || now < usize::from(count));
                 for backend in 0..usize::from(count) {
                     if let Ruling::Ejected { until_ms, offer, .. } = scene.ruling(backend) {
                         prop_assert!(until_ms <= scene.now_ms + 60_000);

@@ -11,7 +11,7 @@ pub struct Eject {
     pub time: Duration,
     /// The longest.
     pub max_time: Duration,
-    /// Most backends of the pool that may be ejected or down at a time, in per cent.
+    /// Most backends of the pool that may be ejected or down at a time, in per cent; with 100 each is judged alone.
     pub max_share_percent: u32,
     /// Statuses of answers that count as failures.
     pub statuses: Vec<u16>,

@@ -3,8 +3,8 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use policy::plan::{
-    AccessLog, Action, Address, Admin, Backend, BackendTimeouts, FieldTest, Limits, LogTarget, LogWrite, Match, Plan,
-    PolicyKind, Pool, PoolId, Retry, Route, RouteId, SplitBy, Target, Wanted,
+    AccessLog, Action, Address, Admin, Backend, BackendTimeouts, FieldTest, Limits, LogTarget, LogWrite, Match, Panic,
+    Plan, PolicyKind, Pool, PoolId, Retry, Route, RouteId, SplitBy, Target, Wanted,
 };
 use policy::rng::Rng;
 use policy::route::Router;
@@ -16,6 +16,7 @@ fn leads_to(pool: u32) -> Target {
     let timeouts = BackendTimeouts { connect: None, first_byte: None, idle: None, total: None };
     let retry = Retry {
         tries: 1,
+        per_try: None,
         connect: false,
         reset: false,
         timeout: false,
@@ -51,6 +52,8 @@ fn pool(name: &str) -> Pool {
         slow_start: None,
         spill_over: None,
         subset: None,
+        breaker: None,
+        panic: Panic::default(),
     }
 }
 

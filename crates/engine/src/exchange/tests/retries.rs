@@ -5,6 +5,18 @@ use policy::balance::Standing;
 use super::front::{Backend, Front, GET, OK, cause, plan, target};
 use crate::testing::run;
 
+fn eject() -> policy::plan::Eject {
+    policy::plan::Eject {
+        failures: 3,
+        time: std::time::Duration::from_secs(1),
+        max_time: std::time::Duration::from_secs(60),
+        max_share_percent: 50,
+        statuses: vec![503],
+        failure_rate: None,
+        latency: None,
+    }
+}
+
 const UNAVAILABLE: &str = "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n";
 const POST: &str = "POST / HTTP/1.1\r\nHost: a.test\r\nContent-Length: 5\r\n\r\nhello";
 const PUT: &str = "PUT / HTTP/1.1\r\nHost: a.test\r\nContent-Length: 5\r\n\r\nhello";
@@ -31,7 +43,8 @@ fn a_pooled_connection_that_breaks_costs_nothing_even_without_retries() {
         second.send(OK).await;
         assert_eq!(client.answer().await.status, 200);
         front.at_rest().await;
-        assert_eq!((front.counters(0).connects.get(), front.counters(0).retries.get()), (2, 1));
+        assert_eq!((front.counters(0).connects.get(), front.counters(0).retries.get()), (2, 0));
+        assert_eq!((front.counters(0).attempts.get(), front.counters(0).failures.get()), (2, 0));
         front.expect_no_failure();
     });
 }
@@ -310,5 +323,89 @@ fn tries_end() {
         assert_eq!(cause(&front.failure().await), ("reset", 3));
         all[3].expect_nobody().await;
         front.at_rest().await;
+    });
+}
+
+#[test]
+fn a_stale_connection_is_replaced_at_the_same_backend() {
+    for request in [GET, PUT, PUT_CHUNKED] {
+        run(async {
+            let (first, second) = (Backend::new().await, Backend::new().await);
+            let mut plan = plan(&[&first, &second]);
+            target(&mut plan).retry.budget_percent = 0;
+            plan.pools[0].eject = Some(eject());
+            let mut front = Front::new(plan).await;
+            let mut client = front.asked(GET).await;
+            let mut one = first.accept().await;
+            one.head().await;
+            one.send(OK).await;
+            assert_eq!(client.answer().await.status, 200);
+            client.send(request).await;
+            // It ends only when it is asked again.
+            one.head().await;
+            one.reset();
+            let mut fresh = first.accept().await;
+            fresh.head().await;
+            fresh.send(OK).await;
+            assert_eq!(client.answer().await.status, 200, "{request}");
+            front.at_rest().await;
+            let counters = front.counters(0);
+            assert_eq!((counters.attempts.get(), counters.failures.get(), counters.faults.get()), (2, 0, 0));
+            assert_eq!(front.worker.shared.pools[0].backends[0].passive.streak().0, 0);
+            second.expect_nobody().await;
+            front.expect_no_failure();
+        });
+    }
+}
+
+#[test]
+fn a_fresh_connection_that_breaks_as_well_is_a_failure() {
+    run(async {
+        let (first, second) = (Backend::new().await, Backend::new().await);
+        let mut plan = plan(&[&first, &second]);
+        plan.pools[0].eject = Some(eject());
+        let mut front = Front::new(plan).await;
+        let mut client = front.asked(GET).await;
+        let mut one = first.accept().await;
+        one.head().await;
+        one.send(OK).await;
+        assert_eq!(client.answer().await.status, 200);
+        client.send(GET).await;
+        one.head().await;
+        one.reset();
+        let mut fresh = first.accept().await;
+        fresh.head().await;
+        fresh.reset();
+        let mut two = second.accept().await;
+        two.head().await;
+        two.send(OK).await;
+        assert_eq!(client.answer().await.status, 200);
+        front.at_rest().await;
+        assert_eq!((front.counters(0).failures.get(), front.counters(0).faults.get()), (1, 1));
+        front.expect_no_failure();
+    });
+}
+
+#[test]
+fn a_kept_connection_that_breaks_within_the_head_is_a_failure() {
+    run(async {
+        let (first, second) = (Backend::new().await, Backend::new().await);
+        let mut plan = plan(&[&first, &second]);
+        target(&mut plan).retry.tries = 1;
+        let mut front = Front::new(plan).await;
+        let mut client = front.asked(GET).await;
+        let mut one = first.accept().await;
+        one.head().await;
+        one.send(OK).await;
+        assert_eq!(client.answer().await.status, 200);
+        client.send(GET).await;
+        one.head().await;
+        one.send("HTTP/1.1 200 OK\r\nContent-").await;
+        drop(one);
+        assert_eq!(client.answer().await.status, 502);
+        assert_eq!(cause(&front.failure().await), ("reset", 1));
+        first.expect_nobody().await;
+        front.at_rest().await;
+        assert_eq!(front.counters(0).failures.get(), 1);
     });
 }

@@ -51,6 +51,97 @@ fn a_silent_backend_is_left_for_another() {
 }
 
 #[test]
+fn an_attempt_that_takes_too_long_is_left_for_another() {
+    for request in [GET, "PUT / HTTP/1.1\r\nHost: a.test\r\nContent-Length: 5\r\n\r\nhello"] {
+        run(async {
+            let (first, second) = (Backend::new().await, Backend::new().await);
+            let mut plan = plan(&[&first, &second]);
+            target(&mut plan).retry.per_try = Some(SHORT);
+            let mut front = Front::new(plan).await;
+            let mut client = front.asked(request).await;
+            let mut silent = first.accept().await;
+            silent.head().await;
+            let mut other = second.accept().await;
+            other.head().await;
+            other.send(OK).await;
+            assert_eq!(client.answer().await.status, 200);
+            front.at_rest().await;
+            assert_eq!((front.counters(0).failures.get(), front.counters(1).retries.get()), (1, 1));
+            front.expect_no_failure();
+        });
+    }
+}
+
+#[test]
+fn an_attempt_that_cannot_be_made_elsewhere_has_all_the_time_there_is() {
+    let chunked = "PUT / HTTP/1.1\r\nHost: a.test\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n";
+    for (request, backends, tries, body_buffer) in
+        [(GET, 1, 3, 100), (GET, 2, 1, 100), (POST, 2, 3, 100), (chunked, 2, 3, 4)]
+    {
+        run(async {
+            let all = [Backend::new().await, Backend::new().await];
+            let mut plan = plan(&all.iter().take(backends).collect::<Vec<_>>());
+            let retry = &mut target(&mut plan).retry;
+            (retry.per_try, retry.tries, retry.body_buffer) = (Some(SHORT), tries, body_buffer);
+            let mut front = Front::new(plan).await;
+            let mut client = front.asked(request).await;
+            let mut slow = all[0].accept().await;
+            slow.head().await;
+            tokio::time::sleep(SHORT * 2).await;
+            slow.send(OK).await;
+            assert_eq!(client.answer().await.status, 200, "{request}");
+            front.at_rest().await;
+            assert_eq!(front.counters(0).failures.get(), 0);
+            front.expect_no_failure();
+        });
+    }
+}
+
+#[test]
+fn the_last_attempt_ends_by_its_first_byte_and_not_by_its_try() {
+    run(async {
+        let (first, second) = (Backend::new().await, Backend::new().await);
+        let mut plan = plan(&[&first, &second]);
+        target(&mut plan).retry.per_try = Some(SHORT);
+        target(&mut plan).retry.tries = 2;
+        target(&mut plan).timeouts.first_byte = Some(SHORT * 3);
+        let mut front = Front::new(plan).await;
+        let asked = Instant::now();
+        let mut client = front.asked(GET).await;
+        let (mut one, mut two) = (first.accept().await, second.accept().await);
+        one.head().await;
+        two.head().await;
+        assert_eq!(client.answer().await.status, 504);
+        assert!(asked.elapsed() >= SHORT * 4 - Duration::from_millis(40), "{:?}", asked.elapsed());
+        assert_eq!(cause(&front.failure().await), ("first-byte-timeout", 2));
+        front.at_rest().await;
+    });
+}
+
+#[test]
+fn the_time_that_a_client_takes_for_its_body_is_not_the_attempts() {
+    run(async {
+        let (first, second) = (Backend::new().await, Backend::new().await);
+        let mut plan = plan(&[&first, &second]);
+        target(&mut plan).retry.per_try = Some(SHORT);
+        let front = Front::new(plan).await;
+        let mut client = front.asked("PUT / HTTP/1.1\r\nHost: a.test\r\nContent-Length: 5\r\n\r\n").await;
+        let mut one = first.accept().await;
+        one.head().await;
+        tokio::time::sleep(SHORT * 2).await;
+        second.expect_nobody().await;
+        client.send("hello").await;
+        assert_eq!(one.read_exactly(5).await, b"hello");
+        let mut two = second.accept().await;
+        two.head().await;
+        assert_eq!(two.read_exactly(5).await, b"hello");
+        two.send(OK).await;
+        assert_eq!(client.answer().await.status, 200);
+        front.at_rest().await;
+    });
+}
+
+#[test]
 fn the_whole_time_counts_over_all_attempts() {
     run(async {
         let (first, second) = (Backend::new().await, Backend::new().await);

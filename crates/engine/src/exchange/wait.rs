@@ -1,0 +1,176 @@
+//! What an attempt waits for, and until when.
+//!
+//! Owns the deadlines of one attempt: the client's timer holds the earliest of them, and what is over when it fires is
+//! told here.
+
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use policy::pace;
+use policy::retry::Failure;
+
+use super::attempt::Failed;
+use super::proxied::{Proxied, SLACK, Upstream};
+use super::watch::{Sight, Watch, Woken};
+use crate::cause::Cause;
+use crate::seam::{Downstream, Side};
+
+/// What the deadline in force is for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Deadline {
+    Connection,
+    /// The client's next body bytes (so many have come).
+    Body(u64),
+    /// The backend's taking of what we send (so much is taken).
+    Backend(u64),
+    FirstByte,
+}
+
+impl Deadline {
+    /// What it expects of the client.
+    fn of_client(self) -> Option<pace::Wait> {
+        matches!(self, Self::Body(_)).then_some(pace::Wait::Body)
+    }
+}
+
+/// A wait for a connection, or for an answer's head.
+pub(super) struct Wait {
+    /// The backend was out when it was picked (panic): its being out is then no news.
+    pub(super) was_down: bool,
+    deadline: Option<Deadline>,
+    /// When that one falls due.
+    due: Option<Instant>,
+    /// When the attempt has had its time (`retry.per_try`).
+    try_until: Option<Instant>,
+    watch: Watch,
+}
+
+impl Wait {
+    /// The wait for a head begins, or goes on after an interim answer.
+    pub(super) fn begin(&mut self, is_down: bool) {
+        self.was_down = is_down;
+        self.deadline = None;
+    }
+}
+
+fn is_past(at: Option<Instant>, now: Instant) -> bool {
+    at.is_some_and(|at| now + SLACK >= at)
+}
+
+impl<D: Downstream> Proxied<'_, D> {
+    /// The time of an attempt counts from its pick.
+    pub(super) fn new_wait(&self) -> Wait {
+        let per_try = self.target.retry.per_try;
+        let try_until = per_try.and_then(|per_try| Some(self.facts.times.attempted? + per_try));
+        Wait { was_down: false, deadline: None, due: None, try_until, watch: Watch::default() }
+    }
+
+    pub(super) fn begin_connecting(&self, wait: &mut Wait) {
+        let now = Instant::now();
+        wait.deadline = Some(Deadline::Connection);
+        wait.due = self.target.timeouts.connect.map(|longest| now + longest);
+        self.set_timer(wait, now);
+    }
+
+    /// Each step forward starts the wait for the next anew.
+    pub(super) fn set_deadline(&mut self, wait: &mut Wait) {
+        // A client that waits for 100 waits for the backend (RFC 9110, section 10.1.1).
+        let awaits_word = !self.feed.invited && self.feed.progress.bytes == 0 && self.down.head().0.expects_continue;
+        let wanted = match (self.feed.done, self.feed.progress.waits_for) {
+            (true, _) => Deadline::FirstByte,
+            (false, Side::Source) if awaits_word => Deadline::FirstByte,
+            (false, Side::Source) => Deadline::Body(self.feed.progress.bytes),
+            (false, Side::Sink) => Deadline::Backend(self.feed.progress.bytes),
+        };
+        let before = wait.deadline.replace(wanted);
+        if before == Some(wanted) {
+            return;
+        }
+        let longest = match wanted {
+            Deadline::Body(_) => self.worker.client_timeouts(self.down.peer()).body,
+            Deadline::Backend(_) => self.target.timeouts.idle,
+            Deadline::FirstByte | Deadline::Connection => self.target.timeouts.first_byte,
+        };
+        let now = Instant::now();
+        wait.due = longest.map(|longest| now + longest);
+        if matches!(before, Some(Deadline::Body(_))) {
+            // The time that the client took is not the backend's.
+            wait.try_until = self.target.retry.per_try.map(|per_try| now + per_try);
+            self.facts.times.asked = Some(now);
+        }
+        wait.watch.pace.waits_for(wanted.of_client());
+        self.set_timer(wait, now);
+    }
+
+    fn set_timer(&self, wait: &mut Wait, now: Instant) {
+        let try_until = wait.try_until.filter(|_| !matches!(wait.deadline, Some(Deadline::Body(_))));
+        let earliest = [wait.due, try_until, self.until].into_iter().flatten().min();
+        match wait.deadline {
+            Some(Deadline::Connection) => self.down.timer().set_earlier(now, None, earliest),
+            _ => wait.watch.until(self.down.timer(), now, earliest),
+        }
+    }
+
+    /// As `poll_late`, with a look at those who keep us waiting now and then.
+    pub(super) fn poll_watched(&mut self, cx: &Context<'_>, up: &mut Upstream<'_>, wait: &mut Wait) -> Poll<Failed> {
+        while let Poll::Ready(woken) = wait.watch.poll(self.down.timer(), cx) {
+            let over = match woken {
+                Woken::Due => self.late(wait),
+                Woken::Look => self.look(up, wait).err().map(Failed::Exchange),
+            };
+            if let Some(failed) = over {
+                return Poll::Ready(failed);
+            }
+        }
+        Poll::Pending
+    }
+
+    /// Gives back what slow peers would pin, and judges the client's pace.
+    fn look(&mut self, up: &mut Upstream<'_>, wait: &mut Wait) -> Result<(), Cause> {
+        let moved = self.feed.progress.bytes;
+        let client = wait.deadline.and_then(Deadline::of_client);
+        let seen = wait.watch.look(self.worker, self.down, &Sight { wait: client, moved });
+        if seen.is_slow {
+            self.down.thrift();
+            up.link.thrift();
+        }
+        seen.cause.map_or(Ok(()), Err)
+    }
+
+    /// Ready when connecting took too long: the attempt, or the exchange.
+    pub(super) fn poll_late(&self, cx: &Context<'_>, wait: &mut Wait) -> Poll<Failed> {
+        while self.down.timer().poll_late(cx).is_ready() {
+            if let Some(failed) = self.late(wait) {
+                return Poll::Ready(failed);
+            }
+        }
+        Poll::Pending
+    }
+
+    /// What is over. Where no other attempt may be made, the one under way keeps what `timeouts` leave it: its limit is
+    /// there to find a better one, not to make an error of a slow answer.
+    fn late(&self, wait: &mut Wait) -> Option<Failed> {
+        let now = Instant::now();
+        if is_past(self.until, now) {
+            return Some(Failed::Exchange(Cause::TotalTimeout));
+        }
+        let (failure, cause) = match wait.deadline {
+            Some(Deadline::Connection) => (Failure::Connect, Cause::ConnectTimeout),
+            _ => (Failure::FirstByteTimeout, Cause::FirstByteTimeout),
+        };
+        if is_past(wait.try_until, now) && !matches!(wait.deadline, Some(Deadline::Body(_))) {
+            wait.try_until = None;
+            if self.is_granted_elsewhere(failure) {
+                return Some(Failed::Granted(failure, cause));
+            }
+        }
+        if is_past(wait.due, now) {
+            return Some(match wait.deadline {
+                Some(Deadline::Body(_)) => Failed::Exchange(Cause::BodyTimeout),
+                _ => Failed::Attempt(failure, cause),
+            });
+        }
+        self.set_timer(wait, now);
+        None
+    }
+}

@@ -1,0 +1,1 @@
+//! What is repeated, where, and what that costs.
