@@ -19,6 +19,7 @@ use tokio::net::{TcpStream, UnixStream};
 
 use crate::counters::BackendCounters;
 use crate::exchange::Tried;
+use crate::outage::Outage;
 use crate::passive::{Risk, SKIP, Trial};
 use crate::queue::Capped;
 use crate::shared::{BackendShared, PoolShared, Shared, WHOLE_WEIGHT};
@@ -35,6 +36,7 @@ pub(crate) struct WorkerPool {
     trials: RefCell<Vec<usize>>,
     /// Whether any backend is skipped.
     skips: Cell<bool>,
+    pub(crate) outage: Outage,
 }
 
 struct WorkerBackend {
@@ -77,6 +79,7 @@ impl WorkerPool {
                 budget: RefCell::new(Budget::for_share_of(workers)),
                 trials: RefCell::default(),
                 skips: Cell::new(false),
+                outage: Outage::default(),
             });
         }
         pools
@@ -136,6 +139,19 @@ impl WorkerPool {
             }
         }
         self.skips.set(left);
+    }
+
+    /// Whether a backend may well take a connection: it is not out, and this worker does not leave it alone.
+    pub(crate) fn has_hopeful(&self, shared: &PoolShared) -> bool {
+        self.refresh(shared);
+        self.end_skips(shared);
+        self.backends.iter().any(|backend| matches!(backend.standing.get(), Standing::Ready | Standing::Unknown))
+    }
+
+    /// Numbers of the backends in the whole plan.
+    pub(crate) fn numbers(&self) -> std::ops::Range<u32> {
+        let first = self.backends.first().map_or(0, |backend| backend.number);
+        first..self.backends.last().map_or(0, |backend| backend.number + 1)
     }
 
     /// A backend whose trial this exchange makes.
@@ -251,6 +267,8 @@ pub(crate) enum ConnectError {
     Local,
     /// The name has no address yet.
     Unresolved,
+    /// It went out meanwhile, and others are there.
+    Down,
 }
 
 impl Attempt {
@@ -340,6 +358,9 @@ impl Attempt {
                 connect_tcp(address).await
             }
         };
+        if connected.is_ok() {
+            self.worker.pool(self.pool).outage.ended();
+        }
         connected.map_err(ConnectError::from)
     }
 

@@ -14,6 +14,7 @@ mod credits;
 mod exchange;
 mod h1;
 pub mod listen;
+mod outage;
 pub mod passive;
 mod queue;
 mod record;

@@ -78,6 +78,13 @@ pub fn would_repeat(terms: &Retry, attempted: &Attempted, failure: Failure, budg
     }
 }
 
+/// Whether an exchange whose tries are over may go on because no backend has taken its connection: nobody has seen a byte
+/// of it.
+#[must_use]
+pub fn may_outlast(terms: &Retry, attempted: &Attempted, failure: Failure) -> bool {
+    failure == Failure::Connect && terms.connect && terms.tries > 1 && attempted.replayable
+}
+
 /// What another attempt takes from the budget.
 enum Price {
     Free,
@@ -100,7 +107,8 @@ fn price(terms: &Retry, attempted: &Attempted, failure: Failure) -> Price {
 }
 
 /// Whether the failure says only that a pooled connection had ended.
-fn is_stale(attempted: &Attempted, failure: Failure) -> bool {
+#[must_use]
+pub fn is_stale(attempted: &Attempted, failure: Failure) -> bool {
     match failure {
         Failure::NothingWritten => attempted.reused,
         Failure::Reset => attempted.reused && attempted.idempotent,

@@ -84,11 +84,18 @@ impl<'a, D: Downstream> Proxied<'a, D> {
         timer.set_earlier(Instant::now(), self.target.timeouts.connect, self.until);
         // Boxed, since most exchanges need none and would carry its room about.
         let mut connecting = Box::pin(attempt.connect());
+        let was_down = attempt.is_down();
+        timer.waits_for(attempt.number());
         let connected = poll_fn(|cx| match connecting.as_mut().poll(cx) {
             Poll::Ready(connected) => Poll::Ready(Some(connected)),
+            Poll::Pending if attempt.is_down() && self.is_better_elsewhere(Failure::Connect, was_down, false) => {
+                Poll::Ready(Some(Err(ConnectError::Down)))
+            }
             Poll::Pending => timer.poll_late(cx).map(|()| None),
         });
-        let failure = match connected.await {
+        let connected = connected.await;
+        timer.waits_for(NO_BACKEND);
+        let failure = match connected {
             Some(Ok(stream)) => {
                 self.facts.times.connected = Some(Instant::now());
                 return Ok((stream, false));
@@ -97,6 +104,7 @@ impl<'a, D: Downstream> Proxied<'a, D> {
                 self.worker.close_all_idle();
                 return Err(Failed::Attempt(Failure::Connect, Cause::LocalExhausted));
             }
+            Some(Err(ConnectError::Down)) => return Err(Failed::Attempt(Failure::Connect, Cause::BackendDown)),
             Some(Err(ConnectError::Unresolved)) => Cause::Unresolved,
             Some(Err(ConnectError::Failed)) => Cause::ConnectFailed,
             None if self.is_over() => return Err(Failed::Exchange(Cause::TotalTimeout)),
@@ -176,7 +184,8 @@ impl<'a, D: Downstream> Proxied<'a, D> {
         if self.feed.done && self.down.poll_gone(cx).is_ready() {
             return Poll::Ready(Err(Failed::Exchange(Cause::ClientGone)));
         }
-        if !wait.was_down && up.attempt.is_down() && self.is_better_elsewhere(up.reused) {
+        let failure = Failure::BackendDown;
+        if up.attempt.is_down() && self.is_better_elsewhere(failure, wait.was_down, up.reused) {
             return Poll::Ready(Err(Failed::Attempt(Failure::BackendDown, Cause::BackendDown)));
         }
         Poll::Pending

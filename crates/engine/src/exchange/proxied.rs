@@ -13,6 +13,7 @@ use wire::head::{Answer, Framing, Method};
 use super::attempt::Failed;
 use super::facts::Facts;
 use super::feed::Feed;
+use super::outlast::Reach;
 use crate::backends::{Attempt, NoAttempt, Wish};
 use crate::cause::Cause;
 use crate::counters::BackendCounters;
@@ -39,6 +40,7 @@ pub(super) struct Proxied<'a, D> {
     pub(super) until: Option<Instant>,
     /// The running attempt tries an ejected backend.
     pub(super) trial: Option<Trial>,
+    pub(super) reach: Reach,
 }
 
 /// The backend's side of the attempt under way.
@@ -72,6 +74,7 @@ pub(super) async fn proxy<D: Downstream>(
         method,
         until,
         trial: None,
+        reach: Reach::default(),
     };
     // The upstream stays in this place: futures that hand it about would copy it.
     let mut place = None;
@@ -111,7 +114,11 @@ impl<'a, D: Downstream> Proxied<'a, D> {
                 Err(Failed::Attempt(failure, cause)) => {
                     // What we lack is not the backend's failure.
                     self.counters().failures.add(u64::from(cause != Cause::LocalExhausted));
-                    if !self.decide(failure, reused) {
+                    if failure == Failure::Connect {
+                        self.not_reached();
+                    }
+                    // Boxed, since most exchanges never wait and would carry its room about.
+                    if !self.decide(failure, reused) && !Box::pin(self.outlasts(failure, cause)).await? {
                         return Err(cause);
                     }
                 }
@@ -142,9 +149,13 @@ impl<'a, D: Downstream> Proxied<'a, D> {
 
     /// What a trial by this exchange would risk. Only the first attempt is one, so that a failure leaves others.
     fn risk(&self) -> Risk {
-        let is_bodiless = matches!(self.down.head().0.framing, Framing::None | Framing::Length(0));
+        let is_kept = match self.down.head().0.framing {
+            Framing::None => true,
+            Framing::Length(length) => length <= self.target.retry.body_buffer as u64,
+            _ => false,
+        };
         match self.facts.attempts {
-            0 if self.method.is_idempotent() && is_bodiless => Risk::Repeatable,
+            0 if self.method.is_idempotent() && is_kept => Risk::Repeatable,
             0 => Risk::Once,
             _ => Risk::No,
         }
@@ -165,29 +176,47 @@ impl<'a, D: Downstream> Proxied<'a, D> {
     }
 
     /// Whether there is another attempt.
-    fn decide(&self, failure: Failure, reused: bool) -> bool {
+    fn decide(&mut self, failure: Failure, reused: bool) -> bool {
         let budget = &mut *self.worker.pool(self.target.pool).budget.borrow_mut();
         let now_ms = self.worker.now_ms(Instant::now());
-        let verdict = retry::decide(&self.target.retry, &self.attempted(reused), failure, budget, now_ms);
-        matches!(verdict, Verdict::Again { .. })
+        let attempted = self.attempted(failure, reused);
+        let verdict = retry::decide(&self.target.retry, &attempted, failure, budget, now_ms);
+        let again = matches!(verdict, Verdict::Again { .. });
+        self.reach.stale += u32::from(again && retry::is_stale(&attempted, failure));
+        again
     }
 
-    /// Whether an exchange whose backend went out goes on elsewhere. Where it cannot, the backend may still answer.
-    pub(super) fn is_better_elsewhere(&self, reused: bool) -> bool {
+    /// Whether an exchange whose backend is out goes on elsewhere, to count as this failure. Where it cannot, the backend
+    /// may still answer.
+    pub(super) fn is_better_elsewhere(&self, failure: Failure, was_down: bool, reused: bool) -> bool {
         let budget = &mut *self.worker.pool(self.target.pool).budget.borrow_mut();
         let now_ms = self.worker.now_ms(Instant::now());
-        let (terms, attempted) = (&self.target.retry, self.attempted(reused));
-        self.has_another() && retry::would_repeat(terms, &attempted, Failure::BackendDown, budget, now_ms)
+        let (terms, attempted) = (&self.target.retry, self.attempted(failure, reused));
+        let is_there_one = if was_down { self.has_returned() } else { self.has_another() };
+        is_there_one && retry::would_repeat(terms, &attempted, failure, budget, now_ms)
+    }
+
+    /// Whether a backend is ready now that all were out. A trial wants no other.
+    fn has_returned(&self) -> bool {
+        let backends = &self.worker.shared.pools[self.target.pool.0 as usize].backends;
+        self.trial.is_none() && backends.iter().any(|backend| backend.standing() == Standing::Ready)
     }
 
     /// What `policy` wants to know.
-    fn attempted(&self, reused: bool) -> Attempted {
-        Attempted {
+    pub(super) fn attempted(&self, failure: Failure, reused: bool) -> Attempted {
+        let attempted = Attempted {
             idempotent: self.method.is_idempotent(),
             replayable: self.feed.is_replayable(),
             reused,
-            tries_done: self.facts.attempts,
-        }
+            tries_done: self.facts.attempts - self.reach.forgiven,
+        };
+        // Tries are what backends have seen: neither connections of ours that had gone stale nor such as were not made.
+        let uncounted = match failure {
+            _ if retry::is_stale(&attempted, failure) => 0,
+            Failure::Connect => self.reach.stale,
+            _ => self.reach.stale + self.reach.unmade - self.reach.forgiven,
+        };
+        Attempted { tries_done: attempted.tries_done - uncounted, ..attempted }
     }
 
     /// Whether the time for the whole exchange has run out.
