@@ -15,6 +15,7 @@ mod access_log;
 mod backends;
 mod clock;
 mod descriptors;
+mod evidence;
 mod failures;
 mod lifecycle;
 mod names;
