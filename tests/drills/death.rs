@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::{BACK_WITHIN, CHECKS, CLIENTS, Drill, SPELL, count, over, sum, with_each_kind, with_one_and_four_workers};
-use crate::harness::{Backend, GET, Load, OK, Raw, Server, Setup, eventually, figure, free_port, long_run};
+use crate::harness::{Backend, GET, Load, OK, Raw, Server, Setup, eventually, figure, free_port, long_run, skip};
 
 const ALL: [&str; 6] = ["one", "two", "three", "four", "five", "six"];
 
@@ -121,7 +121,7 @@ fn first_success_comes_at_once_after_the_last_backend_died_and_one_returns() {
 #[test]
 fn long_outage_is_told_at_once_and_its_end_found_at_once() {
     if !long_run() {
-        return;
+        return skip("an outage of 12 s", "only in ./test --long");
     }
     with_one_and_four_workers(|workers| {
         let mut server = Raw::named("one");

@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use super::{CLIENTS, Drill, SPELL, count, with_one_and_four_workers};
-use crate::harness::{Backend, GET, Nginx, OK, Setup, eventually, figure, skip};
+use super::{CLIENTS, Drill, SPELL, count, has_nginx, with_one_and_four_workers};
+use crate::harness::{Backend, GET, Nginx, OK, Setup, eventually, figure};
 
 #[test]
 fn backend_that_resets_each_request_is_ejected_and_costs_none() {
@@ -69,10 +69,11 @@ fn backend_that_is_a_hundred_times_slower_is_ejected() {
 #[test]
 fn stopped_process_that_connect_probes_pass_is_ejected_and_comes_back_by_a_trial() {
     let name = "SIGSTOP under a connect check";
+    if !has_nginx(name) {
+        return;
+    }
     with_one_and_four_workers(|workers| {
-        let (Some(one), Some(two)) = (Nginx::start("one"), Nginx::start("two")) else {
-            return skip(name, "nginx is not installed");
-        };
+        let [one, two] = ["one", "two"].map(|name| Nginx::start(name).unwrap());
         let setup = Setup::over([one.address(), two.address()])
             .health("{ tcp = true, interval = \"100ms\", timeout = \"1s\" }")
             .pool("timeouts = { first_byte = \"300ms\" }");

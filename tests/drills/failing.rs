@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use super::{BROKEN, BUSY, CHECKS, CLIENTS, Drill, SPELL, count, sum, with_one_and_four_workers};
-use crate::harness::{Backend, Broken, Conn, Load, Raw, Setup, eventually, figure};
+use crate::harness::{Backend, Broken, Conn, GET, Load, Raw, Setup, eventually, figure};
 
 const GOOD: &str = "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ngood";
 /// For backends whose every connection is fresh, so that no failure can be taken for a connection gone stale.
@@ -14,37 +14,47 @@ const RETRIES_OFF: &str = "retry = { tries = 1 }";
 const WITH_500: &str = "retry = { on = [\"connect\", \"reset\", \"timeout\", 500, 502, 503] }\neject = { statuses = [500, 502, 503, 504] }";
 
 /// A backend that fails one request of twenty in this way, and how often it did.
-fn faulty(fault: impl Fn(&mut Conn) + Send + Sync + 'static) -> (Backend, Arc<AtomicU64>) {
+fn faulty(good: &'static str, fault: impl Fn(&mut Conn) -> bool + Send + Sync + 'static) -> (Backend, Arc<AtomicU64>) {
     let (asked, failed) = (AtomicU64::new(0), Arc::new(AtomicU64::new(0)));
     let count = Arc::clone(&failed);
     let backend = Backend::serving(move |conn| {
-        conn.wire.read_head()?;
-        if asked.fetch_add(1, Ordering::Relaxed) % 20 == 19 {
-            count.fetch_add(1, Ordering::SeqCst);
-            fault(conn);
-        } else {
-            conn.send(GOOD_ONCE);
+        loop {
+            conn.wire.read_head()?;
+            if asked.fetch_add(1, Ordering::Relaxed) % 20 == 19 {
+                count.fetch_add(1, Ordering::SeqCst);
+                if !fault(conn) {
+                    return Ok(());
+                }
+            } else {
+                conn.send(good);
+                if good == GOOD_ONCE {
+                    return Ok(());
+                }
+            }
         }
-        Ok(())
     });
     (backend, failed)
 }
 
-/// The faults before an answer.
-fn resets(conn: &mut Conn) {
+/// Faults before an answer; whether the connection goes on.
+type Fault = fn(&mut Conn) -> bool;
+
+fn resets(conn: &mut Conn) -> bool {
     conn.end_with_reset();
+    false
 }
 
-fn is_busy(conn: &mut Conn) {
-    conn.send(BUSY.replace("\r\n\r\n", "\r\nConnection: close\r\n\r\n"));
+fn is_busy(conn: &mut Conn) -> bool {
+    conn.send(BUSY);
+    true
 }
 
 #[test]
 fn one_failure_in_twenty_costs_no_request() {
-    let faults: [(&str, fn(&mut Conn)); 2] = [("1 in 20 reset before the answer", resets), ("1 in 20 is 503", is_busy)];
+    let faults: [(&str, Fault); 2] = [("1 in 20 reset before the answer", resets), ("1 in 20 is 503", is_busy)];
     for (name, fault) in faults {
         with_one_and_four_workers(|workers| {
-            let ((bad, failed), good) = (faulty(fault), Backend::answering(GOOD));
+            let ((bad, failed), good) = (faulty(GOOD, fault), Backend::answering(GOOD));
             let setup = Setup::over([&bad.address, &good.address].map(String::as_str));
             let drill = Drill::start(name, workers, setup);
             drill.load.wait_for(2 * SPELL);
@@ -58,11 +68,11 @@ fn one_failure_in_twenty_costs_no_request() {
 
 #[test]
 fn one_failure_in_twenty_costs_exactly_itself_without_retries() {
-    let faults: [(&str, fn(&mut Conn)); 2] =
-        [("1 in 20 reset, retries off", resets), ("1 in 20 is 503, retries off", is_busy)];
+    let faults: [(&str, Fault); 2] =
+        [("1 in 20 reset before the answer, retries off", resets), ("1 in 20 is 503, retries off", is_busy)];
     for (name, fault) in faults {
         with_one_and_four_workers(|workers| {
-            let ((bad, failed), good) = (faulty(fault), Backend::answering(GOOD));
+            let ((bad, failed), good) = (faulty(GOOD_ONCE, fault), Backend::answering(GOOD));
             let setup = Setup::over([&bad.address, &good.address].map(String::as_str)).pool(RETRIES_OFF);
             let drill = Drill::start(name, workers, setup);
             drill.load.wait_for(2 * SPELL);
@@ -88,11 +98,12 @@ fn half_answers_stay_visible_and_none_looks_whole() {
     for (how, half, resets) in HALVES {
         for (retries, pool) in [("", ""), (", retries off", RETRIES_OFF)] {
             with_one_and_four_workers(|workers| {
-                let (bad, cut) = faulty(move |conn| {
+                let (bad, cut) = faulty(GOOD, move |conn| {
                     conn.send(format!("HTTP/1.1 200 OK\r\n{half}"));
                     if resets {
                         conn.end_with_reset();
                     }
+                    false
                 });
                 let good = Backend::answering(GOOD);
                 let setup = Setup::over([&bad.address, &good.address].map(String::as_str)).pool(pool);
@@ -225,12 +236,9 @@ fn full_disk_costs_the_answers_until_the_check_sees_it() {
 #[test]
 fn full_disk_costs_no_idempotent_request_where_500_is_told_to_be_a_failure() {
     // The second one's checks pass all the while: they write nothing.
-    let disks: [(&str, fn(&str) -> bool, &str); 2] = [
-        ("500 to all, 500 repeated", |_| true, crate::harness::GET),
-        ("500 to writes, 500 repeated", |method| method == "PUT", PUT),
-    ];
-    for (name, fails, request) in disks {
+    for (name, request) in [("500 to all, 500 repeated", GET), ("500 to writes, 500 repeated", PUT)] {
         with_one_and_four_workers(|workers| {
+            let fails = if request == PUT { |method: &str| method == "PUT" } else { |_: &str| true };
             let ((bad, is_full, failed), (good, ..)) = (full_disk(fails), full_disk(|_| false));
             let setup = Setup::over([&bad.address, &good.address].map(String::as_str)).health(CHECKS).pool(WITH_500);
             let front = setup.workers(workers).start();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use super::{CHECKS, Drill, SPELL, with_one_and_four_workers};
+use super::{CHECKS, Drill, SPELL, has_nginx, with_one_and_four_workers};
 use crate::harness::{Backend, Blackhole, Namespace, Nginx, OK, Raw, Setup, eventually, skip};
 
 const ALL: [&str; 2] = ["one", "two"];
@@ -13,13 +13,8 @@ const ALL: [&str; 2] = ["one", "two"];
 const ONE_TRY: Duration = Duration::from_millis(300);
 const TIMEOUTS: &str = "timeouts = { connect = \"300ms\", first_byte = \"300ms\" }";
 
-/// Two of nginx; `None` where it is not installed.
-fn two_of_nginx(name: &str) -> Option<[Nginx; 2]> {
-    let (Some(one), Some(two)) = (Nginx::start("one"), Nginx::start("two")) else {
-        skip(name, "nginx is not installed");
-        return None;
-    };
-    Some([one, two])
+fn two_of_nginx() -> [Nginx; 2] {
+    ["one", "two"].map(|name| Nginx::start(name).unwrap())
 }
 
 fn over_nginx(backends: &[Nginx; 2]) -> Setup {
@@ -28,9 +23,12 @@ fn over_nginx(backends: &[Nginx; 2]) -> Setup {
 
 #[test]
 fn stopped_backend_costs_no_request_and_comes_back() {
+    if !has_nginx("SIGSTOP") {
+        return;
+    }
     for (name, pool) in [("SIGSTOP, the checks find it", ""), ("SIGSTOP, a try takes 300 ms", TIMEOUTS)] {
         with_one_and_four_workers(|workers| {
-            let Some(backends) = two_of_nginx(name) else { return };
+            let backends = two_of_nginx();
             let drill = Drill::start(name, workers, over_nginx(&backends).health(CHECKS).pool(pool));
             for _ in 0..2 {
                 backends[0].freeze();
@@ -59,30 +57,35 @@ fn address_that_swallows_connections_costs_no_request() {
     });
 }
 
-/// Two of nginx in networks of their own.
-fn swallowed(name: &str) -> Option<[(Namespace, Nginx); 2]> {
-    let one = |n| match Namespace::new() {
-        Ok(network) => {
-            let nginx = Nginx::start_in(&network, n);
-            if nginx.is_none() {
-                skip(name, "nginx is not installed");
-            }
-            Some((network, nginx?))
-        }
+/// Whether nginx can run in a network of its own here; says that the test is skipped where not.
+fn has_networks(test: &str) -> bool {
+    match Namespace::new() {
+        Ok(_) => has_nginx(test),
         Err(why) => {
-            skip(name, &why);
-            None
+            skip(test, &why);
+            false
         }
-    };
-    Some([one("one")?, one("two")?])
+    }
+}
+
+/// Two of nginx in networks of their own.
+fn in_networks() -> [(Namespace, Nginx); 2] {
+    ["one", "two"].map(|name| {
+        let network = Namespace::new().unwrap();
+        let nginx = Nginx::start_in(&network, name).unwrap();
+        (network, nginx)
+    })
 }
 
 #[test]
 fn network_that_swallows_packets_costs_no_request() {
+    if !has_networks("packets dropped") {
+        return;
+    }
     for (name, pool) in [("packets dropped, the checks find it", ""), ("packets dropped, a try takes 300 ms", TIMEOUTS)]
     {
         with_one_and_four_workers(|workers| {
-            let Some(backends) = swallowed(name) else { return };
+            let backends = in_networks();
             let setup = Setup::over(backends.each_ref().map(|(_, nginx)| nginx.address()));
             let drill = Drill::start(name, workers, setup.health(CHECKS).pool(pool));
             for _ in 0..2 {
@@ -103,8 +106,11 @@ fn network_that_swallows_packets_costs_no_request() {
 #[test]
 fn first_success_comes_at_once_after_all_were_stopped_and_one_goes_on() {
     let name = "both stopped, one goes on, 5 times";
+    if !has_nginx(name) {
+        return;
+    }
     with_one_and_four_workers(|workers| {
-        let Some(backends) = two_of_nginx(name) else { return };
+        let backends = two_of_nginx();
         let mut drill = Drill::start(name, workers, over_nginx(&backends).health(CHECKS).pool(TIMEOUTS));
         for _ in 0..5 {
             backends.iter().for_each(Nginx::freeze);
@@ -120,9 +126,12 @@ fn first_success_comes_at_once_after_all_were_stopped_and_one_goes_on() {
 
 #[test]
 fn first_success_comes_at_once_after_all_packets_were_dropped_and_one_network_heals() {
-    let name = "all packets dropped, one network heals";
+    let name = "all packets dropped, one network heals, 5 times";
+    if !has_networks(name) {
+        return;
+    }
     with_one_and_four_workers(|workers| {
-        let Some(backends) = swallowed(name) else { return };
+        let backends = in_networks();
         let setup = Setup::over(backends.each_ref().map(|(_, nginx)| nginx.address()));
         let mut drill = Drill::start(name, workers, setup.health(CHECKS).pool(TIMEOUTS));
         for _ in 0..5 {
