@@ -87,6 +87,10 @@ impl Drill {
     /// Begins the load at once.
     fn begin(name: &str, workers: usize, front: Evenkeel, request: &str) -> Self {
         let load = Load::start(front.address(), CLIENTS, request);
+        Self::of(name, workers, front, load)
+    }
+
+    fn of(name: &str, workers: usize, front: Evenkeel, load: Load) -> Self {
         Self { name: name.to_owned(), workers, front, load, back: Vec::new() }
     }
 
@@ -106,7 +110,7 @@ impl Drill {
     /// Ends the load and notes the line.
     #[track_caller]
     fn end(self) -> Ended {
-        self.spell();
+        self.load.wait_for(SPELL / 10);
         let Self { name, workers, front, load, back } = self;
         let report = load.stop();
         let ms = |time: Duration| format!("{:.0} ms", time.as_secs_f64() * 1000.0);

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use super::{CHECKS, Drill, SPELL, has_nginx, with_one_and_four_workers};
-use crate::harness::{Backend, Blackhole, Namespace, Nginx, OK, Raw, Setup, eventually, skip};
+use crate::harness::{Backend, Blackhole, GET, Load, Namespace, Nginx, OK, Raw, Setup, eventually, skip};
 
 const ALL: [&str; 2] = ["one", "two"];
 /// The longest that a try may take in these drills.
@@ -50,7 +50,7 @@ fn address_that_swallows_connections_costs_no_request() {
     with_one_and_four_workers(|workers| {
         let (hole, good) = (Blackhole::new(), Backend::answering(OK));
         let front = Setup::over([hole.address.as_str(), &good.address]).workers(workers).pool(TIMEOUTS).start();
-        let drill = Drill::begin("connections swallowed, no checks", workers, front, crate::harness::GET);
+        let drill = Drill::begin("connections swallowed, no checks", workers, front, GET);
         drill.spell();
         drill.front.wait_for_states(&["ejected", "ready"]);
         drill.end().without_errors(&["ok"]).bounded_by(ONE_TRY);
@@ -121,6 +121,32 @@ fn first_success_comes_at_once_after_all_were_stopped_and_one_goes_on() {
             drill.spell();
         }
         drill.end();
+    });
+}
+
+/// With the default timeouts: new requests find it, and those that wait for the other go on when the checks have seen it.
+#[test]
+fn requests_that_come_while_all_are_stopped_wait_for_the_one_that_goes_on() {
+    let name = "both stopped, defaults, 50 new requests a second";
+    if !has_nginx(name) {
+        return;
+    }
+    with_one_and_four_workers(|workers| {
+        let backends = two_of_nginx();
+        let front = over_nginx(&backends).workers(workers).health(CHECKS).start();
+        front.wait_for_states(&["ready", "ready"]);
+        let load = Load::arriving(front.address(), Duration::from_millis(20), GET);
+        let mut drill = Drill::of(name, workers, front, load);
+        drill.load.wait_for(SPELL / 20);
+        for _ in 0..3 {
+            backends.iter().for_each(Nginx::freeze);
+            drill.front.wait_for_states(&["down", "down"]);
+            drill.returns(|| backends[0].thaw());
+            drill.load.wait_for(SPELL / 20);
+            backends[1].thaw();
+            drill.front.wait_for_states(&["ready", "ready"]);
+        }
+        drill.end().without_errors(&ALL);
     });
 }
 

@@ -66,6 +66,26 @@ impl Load {
         Self { tally, clients, began: Instant::now() }
     }
 
+    /// Requests that come at this pace, whatever became of those before: each from a client of its own.
+    pub(crate) fn arriving(address: &str, every: Duration, request: &str) -> Self {
+        let tally = Arc::new(Tally::default());
+        let (kept, address, request) = (Arc::clone(&tally), address.to_owned(), request.to_owned());
+        let gate = std::thread::spawn(move || {
+            let mut clients = Vec::new();
+            while !kept.stop.load(Ordering::Relaxed) {
+                let (tally, address, request) = (Arc::clone(&kept), address.clone(), request.clone());
+                clients.push(std::thread::spawn(move || {
+                    let mut seen = Seen::default();
+                    seen.ask(&tally, &mut None, &address, &request);
+                    seen.hand_in(&tally);
+                }));
+                std::thread::sleep(every);
+            }
+            clients.into_iter().for_each(|client| client.join().unwrap());
+        });
+        Self { tally, clients: vec![gate], began: Instant::now() }
+    }
+
     pub(crate) fn done(&self) -> u64 {
         self.tally.done.load(Ordering::Relaxed)
     }
@@ -132,14 +152,27 @@ enum Outcome {
 }
 
 fn run(tally: &Tally, address: &str, request: &str) {
-    let mut wire = None;
-    let mut bodies: BTreeMap<String, u64> = BTreeMap::new();
-    let mut times = Vec::new();
+    let (mut wire, mut seen) = (None, Seen::default());
     while !tally.stop.load(Ordering::Relaxed) {
+        seen.ask(tally, &mut wire, address, request);
+    }
+    seen.hand_in(tally);
+}
+
+/// What one client saw.
+#[derive(Default)]
+struct Seen {
+    bodies: BTreeMap<String, u64>,
+    times: Vec<u32>,
+}
+
+impl Seen {
+    /// One request.
+    fn ask(&mut self, tally: &Tally, wire: &mut Option<Wire>, address: &str, request: &str) {
         let began = Instant::now();
-        match exchange(&mut wire, address, request) {
+        match exchange(wire, address, request) {
             Outcome::Whole(answer) if answer.status() == 200 => {
-                *bodies.entry(answer.body_text()).or_default() += 1;
+                *self.bodies.entry(answer.body_text()).or_default() += 1;
                 succeeded(tally);
             }
             Outcome::Whole(answer) => {
@@ -152,14 +185,17 @@ fn run(tally: &Tally, address: &str, request: &str) {
             }
             Outcome::Nothing(broken) => note(tally, format!("{broken:?}")),
         }
-        times.push(u32::try_from(began.elapsed().as_micros()).unwrap_or(u32::MAX));
+        self.times.push(u32::try_from(began.elapsed().as_micros()).unwrap_or(u32::MAX));
         tally.done.fetch_add(1, Ordering::Relaxed);
     }
-    let mut all = tally.bodies.lock().unwrap();
-    for (body, count) in bodies {
-        *all.entry(body).or_default() += count;
+
+    fn hand_in(mut self, tally: &Tally) {
+        let mut all = tally.bodies.lock().unwrap();
+        for (body, count) in self.bodies {
+            *all.entry(body).or_default() += count;
+        }
+        tally.times.lock().unwrap().append(&mut self.times);
     }
-    tally.times.lock().unwrap().append(&mut times);
 }
 
 fn succeeded(tally: &Tally) {
