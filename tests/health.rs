@@ -80,6 +80,8 @@ fn backend_that_returns_ramps_up_to_its_weight() {
     const OVER: Duration = Duration::from_secs(4);
     /// Thousandths in a quarter of a second, after which weights are announced.
     const STEP: u64 = 950 / 16;
+    /// Few enough that a busy machine answers several such lots while the weight grows.
+    const LOT: u32 = 120;
     let (back, steady) = (patient("back", true), patient("steady", true));
     let check = "{ http = \"/healthz\", interval = \"50ms\", timeout = \"5s\", fall = 1, rise = 1 }";
     let front = over(&[&back, &steady], check, "slow_start = \"4s\"");
@@ -95,7 +97,7 @@ fn backend_that_returns_ramps_up_to_its_weight() {
     let mut seen = Vec::new();
     while front.backends("state")[0] == "slow-start" {
         let before = permille(&front);
-        let share = share(&front, "back", 400);
+        let share = share(&front, "back", LOT);
         let after = permille(&front);
         if after == 1000 {
             break;
@@ -103,22 +105,22 @@ fn backend_that_returns_ramps_up_to_its_weight() {
         seen.push((began.elapsed(), before, share, after));
     }
     for (at, before, share, after) in &seen {
-        // What was in force from two steps before to the end, give or take the phases of two workers.
-        let fair = |permille: u64| 400 * permille / (1000 + permille);
-        let bounds = fair(before.saturating_sub(2 * STEP)).saturating_sub(12)..=fair(*after) + 12;
-        assert!(bounds.contains(&u64::from(*share)), "{share} of 400 at {at:?}: {before} to {after} thousandths");
+        // What was in force from some steps before to the end, give or take the phases of two workers.
+        let fair = |permille: u64| u64::from(LOT) * permille / (1000 + permille);
+        let bounds = fair(before.saturating_sub(4 * STEP)).saturating_sub(8)..=fair(*after) + 8;
+        assert!(bounds.contains(&u64::from(*share)), "{share} of {LOT} at {at:?}: {before} to {after} thousandths");
     }
     eventually("all of its weight", || front.backends("state")[0] == "ready");
     let lasted = began.elapsed();
     assert!(lasted >= OVER / 2 && lasted < OVER * 4, "{lasted:?}");
     let shares: Vec<u32> = seen.iter().map(|(_, _, share, _)| *share).collect();
-    assert!(shares.len() >= 3 && shares[0] + 20 < shares[shares.len() - 1], "{shares:?}");
+    assert!(shares.len() >= 2 && shares[0] + 4 < shares[shares.len() - 1], "{shares:?}");
     let even = share(&front, "back", 400);
     assert!(even.abs_diff(200) <= 20, "{even} of 400");
     let picked: Vec<String> = seen
         .iter()
         .step_by(seen.len().div_ceil(8))
-        .map(|(at, permille, share, _)| format!("{:.1}s {permille}‰ {share}/400", at.as_secs_f64()))
+        .map(|(at, permille, share, _)| format!("{:.1}s {permille}‰ {share}/{LOT}", at.as_secs_f64()))
         .collect();
     figure(&format!("slow start of 4s: {}; then {even}/400", picked.join(", ")));
 }

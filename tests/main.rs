@@ -39,6 +39,8 @@ mod limits;
 #[cfg(test)]
 mod logs;
 #[cfg(test)]
+mod outages;
+#[cfg(test)]
 mod own_answers;
 #[cfg(test)]
 mod queues;

@@ -12,6 +12,12 @@ pub(crate) fn figure(line: &str) {
     append("figures", line);
 }
 
+/// Notes a line of the table of drills: its cells.
+pub(crate) fn table_row(cells: &[String]) {
+    println!("drill: {}", cells.join(" | "));
+    append("drills", &cells.join("\t"));
+}
+
 /// Notes that a test cannot be made here, and why. The test returns after that.
 pub(crate) fn skip(test: &str, why: &str) {
     println!("skipped: {test}: {why}");

@@ -9,20 +9,24 @@ mod evenkeel;
 mod figures;
 mod load;
 mod message;
+mod namespace;
 mod nginx;
 mod patience;
 mod process;
+mod server;
 mod wire;
 
 pub(crate) use address::{Blackhole, free_port};
 pub(crate) use backend::{Backend, Conn};
 pub(crate) use evenkeel::{Evenkeel, Setup, binary};
-pub(crate) use figures::{figure, long_run, skip};
+pub(crate) use figures::{figure, long_run, skip, table_row};
 pub(crate) use load::{Load, LoadReport};
 pub(crate) use message::{Message, text};
+pub(crate) use namespace::Namespace;
 pub(crate) use nginx::Nginx;
-pub(crate) use patience::{PATIENCE, eventually};
+pub(crate) use patience::eventually;
 pub(crate) use process::{Signal, cpu_seconds, descriptors, find_program, is_root, peak_kib};
+pub(crate) use server::{Kind, Raw, Server};
 pub(crate) use wire::{Broken, Method, Wire};
 
 /// A plain answer.

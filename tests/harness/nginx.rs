@@ -1,18 +1,19 @@
 //! Real backends: Debian's nginx, each in a folder and on a port of its own.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use tempfile::TempDir;
 
 use super::address::free_port;
+use super::namespace::Namespace;
 use super::patience::eventually;
 use super::process::{Signal, find_program, send_signal};
 use super::wire::Wire;
 
 /// A running nginx: one process, so that a signal reaches all of it.
 pub(crate) struct Nginx {
-    pub(crate) port: u16,
+    address: String,
     program: PathBuf,
     folder: TempDir,
     child: Child,
@@ -21,29 +22,38 @@ pub(crate) struct Nginx {
 impl Nginx {
     /// Starts one that answers every GET with its name; `None` where nginx is not installed.
     pub(crate) fn start(name: &str) -> Option<Self> {
+        let address = format!("127.0.0.1:{}", free_port());
+        Self::at(name, address, |program| Command::new(program))
+    }
+
+    /// As `start`, in a network of its own.
+    pub(crate) fn start_in(namespace: &Namespace, name: &str) -> Option<Self> {
+        Self::at(name, format!("{}:8080", namespace.far), |program| namespace.command(program))
+    }
+
+    fn at(name: &str, address: String, command: impl Fn(&Path) -> Command) -> Option<Self> {
         let program = find_program("nginx")?;
         let folder = tempfile::tempdir().unwrap();
-        let port = free_port();
-        std::fs::write(folder.path().join("nginx.conf"), configuration(name, port)).unwrap();
-        let child = spawn(&program, &folder);
-        let nginx = Self { port, program, folder, child };
+        std::fs::write(folder.path().join("nginx.conf"), configuration(name, &address)).unwrap();
+        let child = spawn(command(&program), &folder);
+        let nginx = Self { address, program, folder, child };
         nginx.wait_until_up();
         Some(nginx)
     }
 
     pub(crate) fn address(&self) -> String {
-        format!("127.0.0.1:{}", self.port)
+        self.address.clone()
     }
 
     /// SIGKILL.
     pub(crate) fn kill(&mut self) {
         self.child.kill().unwrap();
-        self.child.wait().unwrap();
     }
 
     /// Starts it again on its port.
     pub(crate) fn restart(&mut self) {
-        self.child = spawn(&self.program, &self.folder);
+        self.child.wait().unwrap();
+        self.child = spawn(Command::new(&self.program), &self.folder);
         self.wait_until_up();
     }
 
@@ -69,19 +79,18 @@ impl Drop for Nginx {
     }
 }
 
-fn spawn(program: &PathBuf, folder: &TempDir) -> Child {
-    let mut command = Command::new(program);
+fn spawn(mut command: Command, folder: &TempDir) -> Child {
     command.arg("-p").arg(folder.path()).args(["-e", "error.log", "-c", "nginx.conf"]);
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     command.spawn().unwrap()
 }
 
-fn configuration(name: &str, port: u16) -> String {
+fn configuration(name: &str, address: &str) -> String {
     format!(
         "daemon off;\nmaster_process off;\npid nginx.pid;\nerror_log error.log;\n\
          events {{ worker_connections 4096; }}\n\
          http {{\n  access_log off;\n  keepalive_timeout 60s;\n  client_body_temp_path t1; proxy_temp_path t2; \
-         fastcgi_temp_path t3; uwsgi_temp_path t4; scgi_temp_path t5;\n  server {{\n    listen 127.0.0.1:{port};\n    \
+         fastcgi_temp_path t3; uwsgi_temp_path t4; scgi_temp_path t5;\n  server {{\n    listen {address};\n    \
          location / {{ return 200 \"{name}\"; }}\n  }}\n}}\n"
     )
 }

@@ -14,6 +14,9 @@ use policy::health::Share;
 use policy::outlier::Tally;
 use policy::plan::{Backend, Plan, Pool, PoolId, Wanted};
 
+use crate::clock::steady_ms;
+use crate::evidence::Evidence;
+
 /// Changes kept for [`crate::Handle::events_after`].
 const EVENTS: usize = 1000;
 
@@ -110,35 +113,6 @@ pub(crate) enum Against {
     },
 }
 
-/// What the two kinds of evidence say of a backend.
-#[derive(Clone, Debug)]
-struct Evidence {
-    probes: Verdict,
-    against: Against,
-}
-
-impl Evidence {
-    /// Down goes before ejected: what probes say holds for every request.
-    fn verdict(&self) -> Verdict {
-        let works = matches!(self.probes.standing, Standing::Ready | Standing::Unknown);
-        let share = self.probes.share;
-        match &self.against {
-            Against::Ejected { reason, .. } if works => {
-                Verdict { standing: Standing::Ejected, share, reason: reason.clone() }
-            }
-            Against::Spared(note) if works => Verdict { standing: self.probes.standing, share, reason: note.clone() },
-            _ => self.probes.clone(),
-        }
-    }
-
-    fn until(&self) -> Option<SystemTime> {
-        match self.against {
-            Against::Ejected { until, .. } if self.verdict().standing == Standing::Ejected => Some(until),
-            _ => None,
-        }
-    }
-}
-
 /// All backends.
 #[derive(Debug)]
 pub(crate) struct Backends {
@@ -155,6 +129,8 @@ struct Ledger {
     /// By pool and backend.
     records: Vec<Vec<Record>>,
     evidence: Vec<Vec<Evidence>>,
+    /// Those that ramp up after an ejection.
+    ramping: Vec<Seat>,
     events: VecDeque<Event>,
     last_event: u64,
 }
@@ -170,17 +146,14 @@ impl Backends {
             until: None,
             tally: Tally::default(),
         };
-        let none = |_: &Backend| Evidence {
-            probes: Verdict {
-                standing: Standing::Unknown,
-                share: Share::Full,
-                reason: "no probe has ended yet".to_owned(),
-            },
-            against: Against::Nothing,
-        };
-        let evidence = plan.pools.iter().map(|pool| pool.backends.iter().map(none).collect()).collect();
+        let none =
+            Verdict { standing: Standing::Unknown, share: Share::Full, reason: "no probe has ended yet".to_owned() };
+        let evidence =
+            plan.pools.iter().map(|pool| vec![Evidence::new(none.clone(), pool.slow_start); pool.backends.len()]);
+        let evidence = evidence.collect();
         let records = plan.pools.iter().map(|pool| pool.backends.iter().map(record).collect()).collect();
-        let ledger = Mutex::new(Ledger { records, evidence, events: VecDeque::new(), last_event: 0 });
+        let ledger =
+            Mutex::new(Ledger { records, evidence, ramping: Vec::new(), events: VecDeque::new(), last_event: 0 });
         let reweighed = plan.pools.iter().map(|_| AtomicBool::new(false)).collect();
         let backends = Self { plan, shared, ledger, reweighed, first_looks_left: AtomicUsize::new(0) };
         backends.exclude_unwanted();
@@ -208,16 +181,23 @@ impl Backends {
     pub(crate) fn rule(&self, seat: Seat, against: Against, tally: Tally) -> bool {
         let mut ledger = self.ledger();
         ledger.records[seat.pool.0 as usize][seat.backend].tally = tally;
-        let old = std::mem::replace(&mut ledger.evidence(seat).against, against);
-        matches!(old, Against::Ejected { .. })
+        ledger.evidence(seat).rule(steady_ms(), against)
+    }
+
+    /// Those whose weights grow after an ejection; [`Self::conclude`] carries them on.
+    pub(crate) fn take_ramping(&self) -> Vec<Seat> {
+        std::mem::take(&mut self.ledger().ramping)
     }
 
     /// Draws the conclusion from all evidence. Returns whether the workers see another standing now.
     pub(crate) fn conclude(&self, seat: Seat) -> Changed {
         let (pool, backend) = self.named(seat);
         let mut ledger = self.ledger();
-        let evidence = ledger.evidence(seat);
-        let (verdict, until) = (evidence.verdict(), evidence.until());
+        let (evidence, now_ms) = (ledger.evidence(seat), steady_ms());
+        let (verdict, until, ramps) = (evidence.verdict(now_ms), evidence.until(), evidence.ramps(now_ms));
+        if ramps && !ledger.ramping.contains(&seat) {
+            ledger.ramping.push(seat);
+        }
         let standing = if backend.state == Wanted::Ready { verdict.standing } else { Standing::Excluded };
         let share = verdict.share;
         let reason = operators_reason(backend.state).unwrap_or(&verdict.reason).to_owned();

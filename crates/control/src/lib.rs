@@ -16,6 +16,7 @@ mod access_log;
 mod backends;
 mod clock;
 mod descriptors;
+mod evidence;
 mod failures;
 mod lifecycle;
 mod names;

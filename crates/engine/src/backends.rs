@@ -22,6 +22,7 @@ use tokio::net::{TcpStream, UnixStream};
 use crate::connections::{Connections, Found, Hold};
 use crate::counters::BackendCounters;
 use crate::exchange::Tried;
+use crate::outage::Outage;
 use crate::passive::{Risk, SKIP, Trial};
 use crate::queue::Capped;
 use crate::shared::{BackendShared, PoolShared, Shared, WHOLE_WEIGHT};
@@ -43,6 +44,7 @@ pub(crate) struct WorkerPool {
     none_ready: Cell<bool>,
     /// The last slot of the breaker's window in which an attempt ended here.
     slot: Cell<u64>,
+    pub(crate) outage: Outage,
 }
 
 struct WorkerBackend {
@@ -106,6 +108,7 @@ impl WorkerPool {
                 panic: pool.panic,
                 none_ready: Cell::new(false),
                 slot: Cell::new(u64::MAX),
+                outage: Outage::default(),
             });
         }
         pools
@@ -179,6 +182,19 @@ impl WorkerPool {
             }
         }
         self.skips.set(left);
+    }
+
+    /// Whether a backend may well take a connection: it is not out, and this worker does not leave it alone.
+    pub(crate) fn has_hopeful(&self, shared: &PoolShared) -> bool {
+        self.refresh(shared);
+        self.end_skips(shared);
+        self.backends.iter().any(|backend| matches!(backend.standing.get(), Standing::Ready | Standing::Unknown))
+    }
+
+    /// Numbers of the backends in the whole plan.
+    pub(crate) fn numbers(&self) -> std::ops::Range<u32> {
+        let first = self.backends.first().map_or(0, |backend| backend.number);
+        first..self.backends.last().map_or(0, |backend| backend.number + 1)
     }
 
     /// A backend whose trial this exchange makes.
@@ -399,6 +415,9 @@ impl Attempt {
                 connect_tcp(address).await
             }
         };
+        if connected.is_ok() {
+            self.worker.pool(self.pool).outage.ended();
+        }
         connected.map(|stream| (stream, false)).map_err(ConnectError::from)
     }
 

@@ -17,6 +17,7 @@ mod date;
 mod exchange;
 mod h1;
 pub mod listen;
+mod outage;
 pub mod passive;
 mod queue;
 mod record;

@@ -92,6 +92,11 @@ impl Timers {
         self.wake_where(|table, slot| table.backend[slot] == backend);
     }
 
+    /// Wakes every task that waits for one of these backends.
+    pub(crate) fn wake_backends(&self, backends: &std::ops::Range<u32>) {
+        self.wake_where(|table, slot| backends.contains(&table.backend[slot]));
+    }
+
     /// Wakes every task that has an entry.
     pub(crate) fn wake_all(&self) {
         self.wake_where(|_, _| true);

@@ -291,6 +291,9 @@ impl Worker {
             let counters = &self.counters().pools[pool.0 as usize][backend];
             self.pool(pool).close_idle(backend, counters);
             self.timers.wake_backend(self.pool(pool).number(backend));
+        } else {
+            // Those who wait for others that are out may have somewhere to go now.
+            self.timers.wake_backends(&self.pool(pool).numbers());
         }
     }
 

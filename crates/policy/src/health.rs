@@ -74,15 +74,32 @@ const SLOW_START_FROM: u16 = 50;
 
 /// The time of a slow start.
 #[derive(Clone, Debug, Default)]
-struct Ramp {
+pub struct Ramp {
     /// Zero: there is none.
     over_ms: u64,
     since_ms: Option<u64>,
 }
 
 impl Ramp {
-    /// Thousandths at a time, in a line from [`SLOW_START_FROM`] to the whole; `None` once there.
-    fn permille(&self, now_ms: u64) -> Option<u16> {
+    /// One that takes so long once it begins; `None`: there is none.
+    #[must_use]
+    pub fn over(time: Option<Duration>) -> Self {
+        Self { over_ms: time.map_or(0, millis), since_ms: None }
+    }
+
+    /// It begins.
+    pub fn begin(&mut self, now_ms: u64) {
+        self.since_ms = Some(now_ms);
+    }
+
+    /// It is over, wherever it was.
+    pub fn end(&mut self) {
+        self.since_ms = None;
+    }
+
+    /// Thousandths at a time, in a line from 50 to the whole; `None` once there.
+    #[must_use]
+    pub fn permille(&self, now_ms: u64) -> Option<u16> {
         let passed = now_ms.saturating_sub(self.since_ms?);
         let grown = (passed < self.over_ms)
             .then(|| u128::from(passed) * u128::from(1000 - SLOW_START_FROM) / u128::from(self.over_ms))?;
@@ -241,7 +258,7 @@ impl Health {
     /// With a ramp after each return; see [`Share::SlowStart`].
     #[must_use]
     pub fn with_slow_start(self, over: Option<Duration>) -> Self {
-        Self { ramp: Ramp { over_ms: over.map_or(0, millis), since_ms: None }, ..self }
+        Self { ramp: Ramp::over(over), ..self }
     }
 
     /// A probe passed and asked for nothing. Returns whether the standing changed.

@@ -66,6 +66,13 @@ pub fn decide(terms: &Retry, attempted: &Attempted, failure: Failure, budget: &m
     }
 }
 
+/// Whether an exchange whose tries are over may go on because no backend has taken its connection: nobody has seen a byte
+/// of it.
+#[must_use]
+pub fn may_outlast(terms: &Retry, attempted: &Attempted, failure: Failure) -> bool {
+    failure == Failure::Connect && terms.connect && terms.tries > 1 && attempted.replayable
+}
+
 /// What another attempt takes from the budget.
 enum Price {
     Free,

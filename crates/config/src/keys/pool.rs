@@ -168,7 +168,7 @@ static QUEUE: Section = Section {
             "size",
             Kind::Count { min: 0, max: 1_000_000 },
             Default::Is("1000"),
-            "Most requests that wait; 0 refuses at once.",
+            "Most requests that wait; 0 refuses at once. So many may also wait for a pool whose every backend refuses.",
             "200",
         ),
         key("timeout", DURATION_OR_OFF, Default::Is("\"5s\""), "Longest wait.", "\"2s\""),
@@ -305,7 +305,8 @@ static RETRY: Section = Section {
 };
 
 pub(super) const fn connect(default: Default) -> Key {
-    key("connect", DURATION_OR_OFF, default, "For a connection.", "\"1s\"")
+    let meaning = "For a connection; so long, too, waits who finds that every backend refuses (docs/reliability.md).";
+    key("connect", DURATION_OR_OFF, default, meaning, "\"1s\"")
 }
 
 pub(super) const fn first_byte(default: Default) -> Key {
@@ -324,8 +325,8 @@ pub(super) const fn total(default: Default) -> Key {
 
 pub(super) const fn tries(default: Default) -> Key {
     let kind = Kind::Count { min: 1, max: 10 };
-    let meaning = "Attempts in all, the first included; 1 switches retries off. A kept connection that has ended meanwhile \
-                   is replaced even so: that is no retry.";
+    let meaning = "Attempts that may reach a backend, the first included; 1 switches retries off. A kept connection that has \
+                   ended meanwhile is replaced even so: that is no retry.";
     key("tries", kind, default, meaning, "2")
 }
 

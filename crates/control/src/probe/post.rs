@@ -280,10 +280,13 @@ pub(crate) fn unchecked() -> Verdict {
     Verdict { standing: Standing::Ready, share: Share::Full, reason: "no health check".to_owned() }
 }
 
-/// Tells the workers of changed weights, for the life of the process.
+/// Lets weights grow after ejections, and tells the workers of all that changed, for the life of the process.
 pub(crate) async fn announce_weights(desk: Arc<Desk>) {
     loop {
         sleep(WEIGHT_STEP).await;
+        for seat in desk.backends.take_ramping() {
+            desk.settle(seat);
+        }
         desk.backends.announce_weights();
     }
 }

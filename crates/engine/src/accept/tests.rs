@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use policy::access::{AccessList, CidrSet};
-use policy::plan::{Plan, ProxyVersion};
+use policy::plan::{Action, Plan, ProxyVersion};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
@@ -16,8 +16,13 @@ const WEB: ListenerId = ListenerId(0);
 /// A request that we answer by ourselves, since there is no backend.
 const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: a.test\r\n\r\n";
 
+/// Before a backend that is not there, and that nobody waits for.
 fn plan() -> Plan {
-    testing::plan(&[SocketAddr::from(([127, 0, 0, 1], 1))])
+    let mut plan = testing::plan(&[SocketAddr::from(([127, 0, 0, 1], 1))]);
+    if let Action::Pool(target) = &mut plan.routes[0].action {
+        target.retry.tries = 1;
+    }
+    plan
 }
 
 fn set(range: &str) -> CidrSet {

@@ -47,7 +47,9 @@ impl<'a, D: Downstream> Proxied<'a, D> {
             };
             let up = place.insert(Upstream { attempt, link: BackendLink::new(stream, &self.worker.buffers), reused });
             let failed = match self.answered(up).await {
-                Err(Failed::Attempt(failure, cause)) if retry::is_stale(&self.attempted(up.reused), failure) => {
+                Err(Failed::Attempt(failure, cause))
+                    if retry::is_stale(&self.attempted(failure, up.reused), failure) =>
+                {
                     Failed::Attempt(failure, cause)
                 }
                 answered => return answered,
@@ -97,11 +99,17 @@ impl<'a, D: Downstream> Proxied<'a, D> {
         self.begin_connecting(&mut wait);
         // Boxed, since most exchanges need none and would carry its room about.
         let mut connecting = Box::pin(attempt.connect());
+        let was_down = attempt.is_down();
+        self.down.timer().waits_for(attempt.number());
         let connected = poll_fn(|cx| match connecting.as_mut().poll(cx) {
             Poll::Ready(connected) => Poll::Ready(Ok(connected)),
+            Poll::Pending if attempt.is_down() && self.is_granted_elsewhere(Failure::Connect, was_down) => {
+                Poll::Ready(Err(Failed::Granted(Failure::Connect, Cause::BackendDown)))
+            }
             Poll::Pending => self.poll_late(cx, &mut wait).map(Err),
         });
         let connected = connected.await;
+        self.down.timer().waits_for(NO_BACKEND);
         let failed = match connected {
             Ok(Ok(connection)) => {
                 self.facts.times.connected = Some(Instant::now());
@@ -113,7 +121,7 @@ impl<'a, D: Downstream> Proxied<'a, D> {
             }
             Ok(Err(ConnectError::Unresolved)) => Failed::Attempt(Failure::Connect, Cause::Unresolved),
             Ok(Err(ConnectError::Failed)) => Failed::Attempt(Failure::Connect, Cause::ConnectFailed),
-            Err(over @ Failed::Exchange(_)) => return Err(over),
+            Err(over @ (Failed::Exchange(_) | Failed::Granted(_, Cause::BackendDown))) => return Err(over),
             Err(late) => late,
         };
         self.worker.report(Report::ConnectFailed { pool: attempt.pool, backend: attempt.backend });
@@ -193,7 +201,7 @@ impl<'a, D: Downstream> Proxied<'a, D> {
         if self.feed.done && self.down.poll_gone(cx).is_ready() {
             return Poll::Ready(Err(Failed::Exchange(Cause::ClientGone)));
         }
-        if !wait.was_down && up.attempt.is_down() && self.is_granted_elsewhere(Failure::BackendDown) {
+        if up.attempt.is_down() && self.is_granted_elsewhere(Failure::BackendDown, wait.was_down) {
             return Poll::Ready(Err(Failed::Granted(Failure::BackendDown, Cause::BackendDown)));
         }
         Poll::Pending

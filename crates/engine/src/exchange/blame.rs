@@ -57,8 +57,8 @@ impl<D: Downstream> Proxied<'_, D> {
     pub(super) fn judge_failure(&mut self, failure: Failure, cause: Cause, reused: bool) {
         let fault = match failure {
             Failure::Connect => match cause {
-                // What we lack, and names, are no faults of a backend.
-                Cause::LocalExhausted | Cause::Unresolved => return,
+                // What we lack, and names, are no faults of a backend; nor was one that went out given its time.
+                Cause::LocalExhausted | Cause::Unresolved | Cause::BackendDown => return,
                 _ => Fault::Connect,
             },
             // A connection that had gone stale in our pool.
@@ -87,13 +87,13 @@ impl<D: Downstream> Proxied<'_, D> {
 
     fn blame(&mut self, fault: Fault) {
         let pool = self.target.pool;
-        let Some(terms) = &self.worker.plan.pool(pool).eject else { return };
-        self.counters().faults.add(1);
         let (backend, shared) = self.tried();
-        let failures = shared.passive.failed(fault);
         if fault == Fault::Connect {
             self.worker.pool(pool).skip(backend);
         }
+        let Some(terms) = &self.worker.plan.pool(pool).eject else { return };
+        self.counters().faults.add(1);
+        let failures = shared.passive.failed(fault);
         if let Some(trial) = self.trial.take() {
             trial.end(Told::Failed(fault));
         } else if failures.is_multiple_of(terms.failures) {

@@ -10,6 +10,7 @@ mod facts;
 mod feed;
 mod forward;
 mod limits;
+mod outlast;
 mod proxied;
 mod queued;
 #[cfg(test)]

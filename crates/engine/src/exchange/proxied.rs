@@ -14,6 +14,7 @@ use wire::head::{Answer, Framing, Method};
 use super::attempt::Failed;
 use super::facts::Facts;
 use super::feed::Feed;
+use super::outlast::Reach;
 use crate::backends::{Attempt, NoAttempt, Wish};
 use crate::cause::Cause;
 use crate::circuit::{self, Entry};
@@ -46,6 +47,7 @@ pub(super) struct Proxied<'a, D> {
     pub(super) trial: Option<Trial>,
     /// The exchange tries a pool whose circuit is half open.
     pub(super) pool_trial: Option<circuit::Trial>,
+    pub(super) reach: Reach,
 }
 
 /// The backend's side of the attempt under way.
@@ -86,6 +88,7 @@ pub(super) async fn proxy<D: Downstream>(
         until,
         trial: None,
         pool_trial,
+        reach: Reach::default(),
     };
     // The upstream stays in this place: futures that hand it about would copy it.
     let mut place = None;
@@ -128,12 +131,22 @@ impl<'a, D: Downstream> Proxied<'a, D> {
             match tried {
                 Ok(()) if !self.wants_another_status() => return Ok(()),
                 Ok(()) if !self.decide(Failure::Status(self.answer.status)) => return Ok(()),
-                Ok(()) | Err(Failed::Granted(..)) => self.counters().failures.add(1),
+                Ok(()) => self.counters().failures.add(1),
+                Err(Failed::Granted(failure, _)) => {
+                    self.counters().failures.add(1);
+                    if failure == Failure::Connect {
+                        self.not_reached();
+                    }
+                }
                 Err(Failed::Exchange(cause)) => return Err(cause),
                 Err(Failed::Attempt(failure, cause)) => {
                     // What we lack is not the backend's failure.
                     self.counters().failures.add(u64::from(cause != Cause::LocalExhausted));
-                    if !self.decide(failure) {
+                    if failure == Failure::Connect {
+                        self.not_reached();
+                    }
+                    // Boxed, since most exchanges never wait and would carry its room about.
+                    if !self.decide(failure) && !Box::pin(self.outlasts(failure, cause)).await? {
                         return Err(cause);
                     }
                 }
@@ -171,9 +184,13 @@ impl<'a, D: Downstream> Proxied<'a, D> {
 
     /// What a trial by this exchange would risk. Only the first attempt is one, so that a failure leaves others.
     fn risk(&self) -> Risk {
-        let is_bodiless = matches!(self.down.head().0.framing, Framing::None | Framing::Length(0));
+        let is_kept = match self.down.head().0.framing {
+            Framing::None => true,
+            Framing::Length(length) => length <= self.target.retry.body_buffer as u64,
+            _ => false,
+        };
         match self.facts.attempts {
-            0 if self.method.is_idempotent() && is_bodiless => Risk::Repeatable,
+            0 if self.method.is_idempotent() && is_kept => Risk::Repeatable,
             0 => Risk::Once,
             _ => Risk::No,
         }
@@ -189,7 +206,9 @@ impl<'a, D: Downstream> Proxied<'a, D> {
             Err(Failed::Exchange(Cause::ClientGone | Cause::TotalTimeout)) if self.feed.done => Some(Evidence::Silence),
             // What we or the client lack is not the backend's failure.
             Err(Failed::Attempt(_, Cause::LocalExhausted) | Failed::Exchange(_)) => None,
-            Err(Failed::Attempt(failure, _) | Failed::Granted(failure, _)) => Evidence::of_failure(*failure, &self.attempted(reused)),
+            Err(Failed::Attempt(failure, _) | Failed::Granted(failure, _)) => {
+                Evidence::of_failure(*failure, &self.attempted(*failure, reused))
+            }
         };
         let (Some(evidence), Some(asked)) = (evidence, self.facts.times.asked) else { return };
         let now = self.facts.times.first_byte.unwrap_or_else(Instant::now);
@@ -213,29 +232,42 @@ impl<'a, D: Downstream> Proxied<'a, D> {
 
     /// Whether there is another attempt. A pool that is given up for now gets none, but of those that try it.
     fn decide(&self, failure: Failure) -> bool {
-        let given_up = circuit::of(self.worker, self.target.pool).is_some_and(|circuit| !circuit.is_closed());
-        if given_up && self.pool_trial.is_none() {
+        if self.has_given_up() {
             return false;
         }
         let budget = &mut *self.worker.pool(self.target.pool).budget.borrow_mut();
         let now_ms = self.worker.now_ms(Instant::now());
-        let verdict = retry::decide(&self.target.retry, &self.attempted(false), failure, budget, now_ms);
+        let verdict = retry::decide(&self.target.retry, &self.attempted(failure, false), failure, budget, now_ms);
         matches!(verdict, Verdict::Again { .. })
     }
 
+    pub(super) fn has_given_up(&self) -> bool {
+        let circuit = circuit::of(self.worker, self.target.pool);
+        circuit.is_some_and(|circuit| !circuit.is_closed()) && self.pool_trial.is_none()
+    }
+
     /// Whether the exchange goes on at another backend, which is granted thereby. Where it does not, the one that was
-    /// asked may still answer.
-    pub(super) fn is_granted_elsewhere(&self, failure: Failure) -> bool {
-        self.has_another() && self.decide(failure)
+    /// asked may still answer: one that was out when it was asked (panic) is left only for one that is ready.
+    pub(super) fn is_granted_elsewhere(&self, failure: Failure, was_down: bool) -> bool {
+        let is_there_one = if was_down { self.has_returned() } else { self.has_another() };
+        is_there_one && self.decide(failure)
+    }
+
+    /// Whether a backend is ready now that all were out. A trial wants no other.
+    fn has_returned(&self) -> bool {
+        let backends = &self.worker.shared.pools[self.target.pool.0 as usize].backends;
+        self.trial.is_none() && backends.iter().any(|backend| backend.standing() == Standing::Ready)
     }
 
     /// What `policy` wants to know.
-    pub(super) fn attempted(&self, reused: bool) -> Attempted {
+    pub(super) fn attempted(&self, failure: Failure, reused: bool) -> Attempted {
+        // Tries are what backends have seen, not connections that were not made.
+        let unseen = if failure == Failure::Connect { self.reach.forgiven } else { self.reach.unmade };
         Attempted {
             idempotent: self.method.is_idempotent(),
             replayable: self.feed.is_replayable(),
             reused,
-            tries_done: self.facts.attempts,
+            tries_done: self.facts.attempts - unseen,
         }
     }
 

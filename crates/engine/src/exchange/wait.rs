@@ -160,7 +160,7 @@ impl<D: Downstream> Proxied<'_, D> {
         };
         if is_past(wait.try_until, now) && !matches!(wait.deadline, Some(Deadline::Body(_))) {
             wait.try_until = None;
-            if self.is_granted_elsewhere(failure) {
+            if self.is_granted_elsewhere(failure, wait.was_down) {
                 return Some(Failed::Granted(failure, cause));
             }
         }

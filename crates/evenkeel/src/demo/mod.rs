@@ -17,7 +17,7 @@ use crate::failure::{Done, Failure};
 use crate::log;
 use crate::output;
 use crate::process::{Process, cannot_start};
-use crate::proxy::free_address;
+use crate::proxy::{free_address, is_free};
 use script::Addresses;
 use stage::Stage;
 use story::Story;
@@ -25,22 +25,41 @@ use story::Story;
 /// What stands for the file in diagnostics.
 const NAME: &str = "(demo)";
 
+/// Free ports are looked for before they are bound: somebody else may be quicker.
+const STARTS: u32 = 5;
+
 pub(crate) fn carry_out(args: &Demo) -> Done {
     let stage = Stage::build(args.remote).map_err(|error| cannot_start(&error))?;
-    let addresses = Addresses { front: free(args.listen)?, admin: free(args.admin)?, remote: stage.remote_address() };
-    let text = script::configuration(&addresses, stage.samples());
     if args.print_config {
-        output::print(&text)?;
+        output::print(&script::configuration(&addresses(args, &stage)?, stage.samples()))?;
         return Ok(());
     }
     let _logging = log::start(&args.log)?;
-    let process = Process::start(configuration::plan_of_text(NAME, &text)?)?;
+    let (process, addresses) = start(args, &stage)?;
     output::print(&script::welcome(&addresses, args))?;
     let story = Story::begin(process.handle());
     stage.play(story.clone()).map_err(|error| cannot_start(&error))?;
     let done = process.run_until_stopped();
     story.end();
     done
+}
+
+/// Starts the balancer, on other ports where those that were free are taken meanwhile.
+fn start(args: &Demo, stage: &Stage) -> Result<(Process, Addresses), Failure> {
+    let mut starts = 1;
+    loop {
+        let addresses = addresses(args, stage)?;
+        let text = script::configuration(&addresses, stage.samples());
+        match Process::start(configuration::plan_of_text(NAME, &text)?) {
+            Ok(process) => return Ok((process, addresses)),
+            Err(_) if starts < STARTS && !(is_free(addresses.front) && is_free(addresses.admin)) => starts += 1,
+            Err(failure) => return Err(failure),
+        }
+    }
+}
+
+fn addresses(args: &Demo, stage: &Stage) -> Result<Addresses, Failure> {
+    Ok(Addresses { front: free(args.listen)?, admin: free(args.admin)?, remote: stage.remote_address() })
 }
 
 fn free(wanted: SocketAddr) -> Result<SocketAddr, Failure> {

@@ -121,8 +121,18 @@ fn number(n: u64, noun: &str) -> String {
 
 /// A change of a backend's state.
 fn sentence(event: &Event, status: &Status) -> String {
-    let ready = status.pools.iter().flat_map(|pool| &pool.backends).filter(|other| other.state == State::Ready).count();
-    let consequence = match (event.from, event.to, ready) {
+    let states = status.pools.iter().flat_map(|pool| &pool.backends).map(|backend| backend.state);
+    consequence_of(event, working(states))
+}
+
+/// How many of these take work: a slow start is work, too.
+fn working(states: impl Iterator<Item = State>) -> usize {
+    states.filter(|state| matches!(state, State::Ready | State::SlowStart)).count()
+}
+
+/// The sentence, where so many backends take work now.
+fn consequence_of(event: &Event, working: usize) -> String {
+    let consequence = match (event.from, event.to, working) {
         (State::Unknown, State::Ready, _) => "It takes requests.",
         (_, State::SlowStart, _) => "It takes a share that grows.",
         (_, State::Ready, _) => "It takes its share again.",
@@ -139,6 +149,22 @@ fn sentence(event: &Event, status: &Status) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_slow_start_is_one_that_takes_the_share_of_another() {
+        assert_eq!(working([State::SlowStart, State::Down, State::Ready, State::Ejected].into_iter()), 2);
+        let event = Event {
+            number: 1,
+            at: std::time::SystemTime::UNIX_EPOCH,
+            pool: "trees".to_owned(),
+            backend: "oak".to_owned(),
+            from: State::Ready,
+            to: State::Down,
+            reason: "dead".to_owned(),
+        };
+        assert!(consequence_of(&event, 1).ends_with("The others take its share."));
+        assert!(consequence_of(&event, 0).contains("None is left"));
+    }
 
     fn counts(failures: [u64; 2], retries: u64, errors: u64) -> Counts {
         let backends = ["oak", "elm"].iter().zip(failures).map(|(name, n)| ((*name).to_owned(), n)).collect();
