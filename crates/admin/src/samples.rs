@@ -24,6 +24,7 @@ pub(crate) fn status() -> Status {
             connections_limit: 100_000,
             access_log_lost: 3,
             forgotten_credits: 31,
+            blocks: 33,
         },
         listeners: vec![ListenerStatus {
             name: "web".to_owned(),
@@ -37,6 +38,7 @@ pub(crate) fn status() -> Status {
             limited: 28,
             would_limit: 29,
             over_client_limit: 30,
+            blocked: 32,
             interim: 7,
             status_2xx: 990,
             status_3xx: 8,

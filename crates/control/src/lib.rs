@@ -13,6 +13,7 @@
 
 mod access_log;
 mod backends;
+mod blocks;
 mod clock;
 mod descriptors;
 mod failures;
@@ -28,6 +29,7 @@ mod start;
 mod status;
 
 pub use backends::{Event, State};
+pub use blocks::{BlockOrder, BlockStatus, BlocksFull};
 pub use descriptors::{Descriptors, descriptors_wanted};
 pub use engine::QueueFigures;
 pub use lifecycle::{End, GRACE};

@@ -20,6 +20,8 @@ pub(crate) enum Cause {
         /// Seconds until another request would pass.
         wait_s: u32,
     },
+    /// The network of the client or its proxy is blocked.
+    Blocked(Whom),
     /// No route takes the request and the listener has no pool.
     NoRoute,
     /// The route's rewrite made something that is no path.
@@ -63,6 +65,15 @@ pub(crate) enum Cause {
 pub(crate) enum Whose {
     Listener,
     Route,
+}
+
+/// Whose network is blocked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Whom {
+    /// That of the connection's peer, which gets no answer.
+    Peer,
+    /// That of the client for whom a trusted proxy asks.
+    Client,
 }
 
 /// What a cause means to clients, scripts and people.
@@ -111,6 +122,7 @@ impl Cause {
             Self::RateLimited { .. } => {
                 (429, "rate-limited", "http_request_denied", "the client asks more often than it may")
             }
+            Self::Blocked(_) => (403, "blocked", "http_request_denied", "the client's network is blocked"),
             Self::NoRoute => (404, "no-route", "destination_not_found", "nothing is configured for this host and path"),
             Self::BadRewrite => {
                 (500, "bad-rewrite", "proxy_internal_error", "the configured rewrite made an invalid path")
@@ -158,14 +170,15 @@ impl Cause {
 
 #[cfg(test)]
 mod tests {
-    use super::{Cause, Whose};
+    use super::{Cause, Whom, Whose};
 
-    const ALL: [Cause; 23] = [
+    const ALL: [Cause; 24] = [
         Cause::BadRequest { status: 400, why: "" },
         Cause::HeaderTimeout,
         Cause::BodyTimeout,
         Cause::BodyTooLarge,
         Cause::RateLimited { whose: Whose::Route, wait_s: 1 },
+        Cause::Blocked(Whom::Client),
         Cause::NoRoute,
         Cause::BadRewrite,
         Cause::NoBackend,

@@ -73,7 +73,7 @@ struct Timers {
 pub(crate) fn finish<D: Downstream>(worker: &Worker, down: &D, facts: &Facts) {
     count(worker, down, facts);
     // A client that goes away is its own affair, and a flood that is refused must not become one of lines.
-    let quiet = |cause: Cause| matches!(cause, Cause::ClientGone | Cause::RateLimited { .. });
+    let quiet = |cause: Cause| matches!(cause, Cause::ClientGone | Cause::RateLimited { .. } | Cause::Blocked(_));
     let failed = facts.status >= 500 || facts.cause.is_some_and(|cause| !quiet(cause));
     let wanted = wanted(worker, failed);
     if failed || wanted {

@@ -6,6 +6,7 @@
 pub mod access;
 pub mod ask;
 pub mod balance;
+pub mod block;
 pub mod health;
 pub mod limit;
 pub mod outlier;
