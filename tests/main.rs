@@ -7,6 +7,8 @@ mod bad_requests;
 #[cfg(test)]
 mod balancing;
 #[cfg(test)]
+mod blocks;
+#[cfg(test)]
 mod bodies;
 #[cfg(test)]
 mod breaker;

@@ -22,9 +22,8 @@ struct Recorder {
 
 impl Recorder {
     fn new() -> Self {
-        let (whole, connections) = (Arc::default(), Arc::default());
-        let (requests, kept): (Arc<Mutex<Vec<Message>>>, Arc<Mutex<Vec<Vec<u8>>>>) =
-            (Arc::clone(&whole), Arc::clone(&connections));
+        let (whole, connections) = (Arc::<Mutex<Vec<Message>>>::default(), Arc::<Mutex<Vec<Vec<u8>>>>::default());
+        let (requests, kept) = (Arc::clone(&whole), Arc::clone(&connections));
         let backend = Backend::serving(move |conn| {
             while let Ok(request) = conn.wire.read_request() {
                 let line = request.start_line().to_owned();
@@ -127,6 +126,7 @@ fn rfc9112_11_requests_that_two_might_read_differently_reach_nobody() {
     }
     let took = began.elapsed();
     let refused = all.iter().filter(|case| case.expected != "closed").count();
+    assert_eq!(stage.front.counter("refused"), u64::try_from(refused).unwrap());
     let connections = stage.end();
     figure(&format!(
         "corpus: {} malformed requests in {took:.1?}, {refused} refused with their status, none whole at a backend; \

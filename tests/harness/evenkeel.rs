@@ -246,6 +246,14 @@ impl Evenkeel {
         serde_json::from_slice(&body).unwrap()
     }
 
+    /// Runs a command that talks to it: exit status, standard output, standard error.
+    pub(crate) fn command(&self, args: &[&str]) -> (i32, String, String) {
+        let socket = format!("unix:{}", self.folder.path().join("admin.sock").display());
+        let output = Command::new(binary()).args(args).args(["--admin", &socket]).output().unwrap();
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
+    }
+
     /// `/api/v1/status`.
     #[track_caller]
     pub(crate) fn status(&self) -> Value {

@@ -28,6 +28,8 @@ pub(crate) enum Access {
     Open,
     /// The state of the process.
     Read,
+    /// It changes what the process does: for the socket, and for who has the token.
+    Change,
 }
 
 /// The rules of this process.
@@ -59,17 +61,22 @@ impl Gate {
         }
         match (access, peer) {
             (Access::Open, _) | (Access::Read, Peer::Unix) => Ok(()),
+            (Access::Change, Peer::Unix) if !is_forwarded(fields) => Ok(()),
+            (Access::Change, Peer::Unix) => Err(self.wants_token()),
             (Access::Read, Peer::Ip(ip)) => self.judge_ip(ip, fields),
+            (Access::Change, Peer::Ip(ip)) => self.judge_ip(ip, fields).and(Err(Refusal::ReadOnly)),
         }
     }
 
     fn judge_ip(&self, ip: IpAddr, fields: &HeaderMap) -> Result<(), Refusal> {
-        // What came through a proxy on this machine came from anywhere.
-        let forwarded = fields.contains_key(FORWARDED) || fields.contains_key("x-forwarded-for");
-        if !ip.to_canonical().is_loopback() || forwarded {
-            return Err(if self.token.is_some() { Refusal::TokenMissing } else { Refusal::TokenUnset });
+        if !ip.to_canonical().is_loopback() || is_forwarded(fields) {
+            return Err(self.wants_token());
         }
         if self.is_ours(fields) { Ok(()) } else { Err(Refusal::Host) }
+    }
+
+    fn wants_token(&self) -> Refusal {
+        if self.token.is_some() { Refusal::TokenMissing } else { Refusal::TokenUnset }
     }
 
     fn proof(&self, fields: &HeaderMap) -> Proof {
@@ -110,6 +117,11 @@ fn without_port(host: &str) -> Option<&str> {
         Some(rest) => rest.split_once(']').map(|(ip, _)| ip),
         None => host.split(':').next(),
     }
+}
+
+/// What came through a proxy on this machine came from anywhere.
+fn is_forwarded(fields: &HeaderMap) -> bool {
+    fields.contains_key(FORWARDED) || fields.contains_key("x-forwarded-for")
 }
 
 /// Whether a browser says that another site's page sent it. Programs send neither field.

@@ -1,31 +1,44 @@
 //! The endpoints: one table, from which the router and the OpenAPI document are made.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::rejection::QueryRejection;
-use axum::extract::{Query, Request, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::extract::{DefaultBodyLimit, Query, Request, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{MethodRouter, get};
+use axum::routing::{MethodRouter, delete, get, post};
 use axum::{Json, Router};
 use control::{Handle, ProcessState};
 use serde::Deserialize;
 use serde_json::value::RawValue;
+use tokio::time::timeout;
 
 use crate::access::{Access, Gate, Peer};
 use crate::refusal::Refusal;
-use crate::{metrics, openapi, page, view};
+use crate::{blocks, metrics, openapi, page, view};
 
-/// One path.
+/// One path and method.
 pub(crate) struct Endpoint {
+    pub(crate) method: Method,
     pub(crate) path: &'static str,
     pub(crate) summary: &'static str,
     pub(crate) access: Access,
     pub(crate) content: Content,
-    /// Query parameters: name and meaning; all are whole numbers.
-    pub(crate) query: &'static [(&'static str, &'static str)],
+    /// Query parameters: name, type and meaning.
+    pub(crate) query: &'static [(&'static str, Type, &'static str)],
+    /// The schema of the JSON body that it takes.
+    pub(crate) body: Option<&'static str>,
     handler: fn() -> MethodRouter<Office>,
+}
+
+/// The type of a query parameter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Type {
+    Whole,
+    Text,
+    Flag,
 }
 
 /// What an endpoint answers with.
@@ -40,85 +53,142 @@ pub(crate) enum Content {
 /// Every path there is.
 pub(crate) const ENDPOINTS: &[Endpoint] = &[
     Endpoint {
+        method: Method::GET,
         path: "/api/v1/status",
         summary: "What is true now: process, listeners, pools and their backends",
         access: Access::Read,
         content: Content::Json("Status"),
         query: &[],
+        body: None,
         handler: || get(status),
     },
     Endpoint {
+        method: Method::GET,
         path: "/api/v1/errors",
         summary: "The last failed exchanges, oldest first, as access log lines",
         access: Access::Read,
         content: Content::Json("Errors"),
-        query: &[("last", "so many at most; at most 1000 are kept")],
+        query: &[("last", Type::Whole, "so many at most; at most 1000 are kept")],
+        body: None,
         handler: || get(errors),
     },
     Endpoint {
+        method: Method::GET,
+        path: "/api/v1/blocks",
+        summary: "Blocked networks with reason, author, time and what they refused",
+        access: Access::Read,
+        content: Content::Json("Blocks"),
+        query: &[],
+        body: None,
+        handler: || get(blocks::list),
+    },
+    Endpoint {
+        method: Method::POST,
+        path: "/api/v1/blocks",
+        summary: "Blocks networks, all or none; connections from there are closed with what runs on them",
+        access: Access::Change,
+        content: Content::Json("Blocks"),
+        query: &[],
+        body: Some("BlockOrder"),
+        handler: || post(blocks::block),
+    },
+    Endpoint {
+        method: Method::DELETE,
+        path: "/api/v1/blocks",
+        summary: "Lifts the block of one network, or all",
+        access: Access::Change,
+        content: Content::Json("Blocks"),
+        query: &[("network", Type::Text, "the network, as it is listed"), ("all", Type::Flag, "true lifts all blocks")],
+        body: None,
+        handler: || delete(blocks::lift),
+    },
+    Endpoint {
+        method: Method::GET,
         path: "/api/v1/openapi.json",
         summary: "This document",
         access: Access::Read,
         content: Content::Json("Document"),
         query: &[],
+        body: None,
         handler: || get(async || Json(openapi::document())),
     },
     Endpoint {
+        method: Method::GET,
         path: "/metrics",
         summary: "Metrics in the OpenMetrics text format; docs/metrics.md lists them",
         access: Access::Read,
         content: Content::Other(metrics::CONTENT_TYPE),
         query: &[],
+        body: None,
         handler: || get(metrics_text),
     },
     Endpoint {
+        method: Method::GET,
         path: "/healthz",
         summary: "200 while the process is alive",
         access: Access::Open,
         content: Content::Other(TEXT),
         query: &[],
+        body: None,
         handler: || get(async || "alive\n"),
     },
     Endpoint {
+        method: Method::GET,
         path: "/readyz",
         summary: "200 once the first round of probes has finished, 503 before that and while the process stops",
         access: Access::Open,
         content: Content::Other(TEXT),
         query: &[],
+        body: None,
         handler: || get(readiness),
     },
     Endpoint {
+        method: Method::GET,
         path: "/",
         summary: "The status page, for browsers",
         access: Access::Open,
         content: Content::Other(page::HTML_TYPE),
         query: &[],
+        body: None,
         handler: || get(async || page::html()),
     },
     Endpoint {
+        method: Method::GET,
         path: "/assets/page.css",
         summary: "Looks of the status page",
         access: Access::Open,
         content: Content::Other(page::CSS_TYPE),
         query: &[],
+        body: None,
         handler: || get(async || page::css()),
     },
     Endpoint {
+        method: Method::GET,
         path: "/assets/page.js",
         summary: "The script of the status page",
         access: Access::Open,
         content: Content::Other(page::JS_TYPE),
         query: &[],
+        body: None,
         handler: || get(async || page::js()),
     },
 ];
 
 const TEXT: &str = "text/plain; charset=utf-8";
 
+/// For a request with a body.
+const HANDLING: Duration = Duration::from_secs(30);
+
+impl Endpoint {
+    fn takes(&self, method: &Method) -> bool {
+        self.method == *method || (self.method == Method::GET && *method == Method::HEAD)
+    }
+}
+
 /// What handlers know.
 #[derive(Clone, Debug)]
 pub(crate) struct Office {
-    handle: Handle,
+    pub(crate) handle: Handle,
     gate: Arc<Gate>,
 }
 
@@ -132,6 +202,7 @@ pub(crate) fn router(handle: Handle, gate: Gate) -> Router {
     router
         .fallback(async || Refusal::NotFound)
         .method_not_allowed_fallback(async || Refusal::Method)
+        .layer(DefaultBodyLimit::max(blocks::ORDER_BYTES))
         .layer(from_fn_with_state(office.clone(), guard))
         .with_state(office)
 }
@@ -140,6 +211,9 @@ pub(crate) fn router(handle: Handle, gate: Gate) -> Router {
 async fn guard(State(office): State<Office>, request: Request, next: Next) -> Response {
     let refused = office.judge(&request);
     let mut response = match refused {
+        Ok(()) if has_body(request.headers()) => {
+            timeout(HANDLING, next.run(request)).await.unwrap_or_else(|_| Refusal::Late.into_response())
+        }
         Ok(()) => next.run(request).await,
         Err(refusal) => refusal.into_response(),
     };
@@ -151,16 +225,24 @@ impl Office {
     fn judge(&self, request: &Request) -> Result<(), Refusal> {
         // Every connection has a peer; without one nobody is trusted.
         let peer = request.extensions().get::<Peer>().copied().ok_or(Refusal::Internal)?;
-        let known = ENDPOINTS.iter().find(|endpoint| endpoint.path == request.uri().path());
+        let here = |endpoint: &&Endpoint| endpoint.path == request.uri().path() && endpoint.takes(request.method());
+        let known = ENDPOINTS.iter().find(here);
         let access = known.map_or(Access::Read, |endpoint| endpoint.access);
         self.gate.judge(peer, access, request.headers())?;
-        if has_body(request.headers()) { Err(Refusal::Body) } else { Ok(()) }
+        let takes_body = known.is_some_and(|endpoint| endpoint.body.is_some()) && !is_too_long(request.headers());
+        if has_body(request.headers()) && !takes_body { Err(Refusal::Body) } else { Ok(()) }
     }
 }
 
 fn has_body(fields: &HeaderMap) -> bool {
     let length = fields.get(header::CONTENT_LENGTH).is_some_and(|length| length != "0");
     length || fields.contains_key(header::TRANSFER_ENCODING)
+}
+
+/// Whether a body is announced that will not be taken: no need to wait for it.
+fn is_too_long(fields: &HeaderMap) -> bool {
+    let length = fields.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
+    length.is_some_and(|length| length > blocks::ORDER_BYTES)
 }
 
 /// Fields that keep browsers strict: nothing is cached, framed, sniffed or loaded from elsewhere.

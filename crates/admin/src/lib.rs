@@ -1,7 +1,7 @@
 //! The admin interface: JSON API, metrics, health endpoints and the status page.
 //!
-//! Owns what is said over HTTP and who may hear it; asks `control` for everything that is true. Reads only: commands
-//! come with the run-time changes. One thread of its own serves all admin addresses.
+//! Owns what is said over HTTP and who may hear it; asks `control` for everything that is true, and passes run-time
+//! changes on to it. One thread of its own serves all admin addresses.
 //!
 //! ```no_run
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -14,6 +14,7 @@
 mod access;
 mod api;
 mod bind;
+mod blocks;
 mod metrics;
 mod openapi;
 mod page;

@@ -80,6 +80,7 @@ const PROCESS: &[Metric<ProcessStatus>] = &[
         |p| Whole(p.forgotten_credits),
         "keys forgotten before their credit was whole, because too many others came",
     ),
+    Metric::new("evenkeel_blocks", Gauge, |p| whole(p.blocks), "networks that are blocked now"),
 ];
 
 const LISTENER: &[Metric<ListenerStatus>] = &[
@@ -139,6 +140,12 @@ const LISTENER: &[Metric<ListenerStatus>] = &[
         Counter,
         |l| Whole(l.slow_readers),
         "exchanges cut because their client took the answer too slowly",
+    ),
+    Metric::new(
+        "evenkeel_listener_blocked",
+        Counter,
+        |l| Whole(l.blocked),
+        "connections refused or closed and requests refused because their network is blocked",
     ),
     answers(|l| Whole(l.interim)).labelled(|_| Some(("class", "1xx"))),
     answers(|l| Whole(l.status_2xx)).labelled(|_| Some(("class", "2xx"))),

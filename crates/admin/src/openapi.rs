@@ -3,19 +3,23 @@
 use serde_json::{Map, Value, json};
 
 use crate::access::Access;
-use crate::api::{Content, ENDPOINTS, Endpoint};
+use crate::api::{Content, ENDPOINTS, Endpoint, Type};
+use crate::blocks::order_schema;
 use crate::view::{FIELDS, Field, Kind};
 
 /// The document.
 pub(crate) fn document() -> Value {
-    let paths: Map<String, Value> =
-        ENDPOINTS.iter().map(|endpoint| (endpoint.path.to_owned(), json!({ "get": operation(endpoint) }))).collect();
+    let mut paths = Map::new();
+    for endpoint in ENDPOINTS {
+        let path = paths.entry(endpoint.path).or_insert_with(|| json!({}));
+        path[endpoint.method.as_str().to_ascii_lowercase()] = operation(endpoint);
+    }
     json!({
         "openapi": "3.1.0",
         "info": {
             "title": "Evenkeel admin API",
             "version": env!("CARGO_PKG_VERSION"),
-            "description": "Reads on loopback and on the Unix socket need no token; from other machines a bearer token.",
+            "description": "Reads on loopback and on the Unix socket need no token; from other machines a bearer token. Changes need the socket or the token.",
         },
         "paths": paths,
         "components": {
@@ -30,7 +34,7 @@ fn operation(endpoint: &Endpoint) -> Value {
         Content::Json(schema) => ("application/json", reference(schema)),
         Content::Other(media) => (media, json!({ "type": "string" })),
     };
-    let parameter = |(name, meaning): &(&str, &str)| json!({ "name": name, "in": "query", "description": meaning, "schema": whole() });
+    let parameter = |(name, kind, meaning): &(&str, Type, &str)| json!({ "name": name, "in": "query", "description": meaning, "schema": plain(*kind) });
     let error = json!({ "application/json": { "schema": reference("Error") } });
     let mut operation = json!({
         "summary": endpoint.summary,
@@ -40,7 +44,11 @@ fn operation(endpoint: &Endpoint) -> Value {
             "4XX": { "description": "refused, with a remedy", "content": error },
         },
     });
-    if endpoint.access == Access::Read {
+    if let Some(schema) = endpoint.body {
+        let content = json!({ "application/json": { "schema": reference(schema) } });
+        operation["requestBody"] = json!({ "required": true, "content": content });
+    }
+    if endpoint.access != Access::Open {
         operation["security"] = json!([{}, { "token": [] }]);
     }
     operation
@@ -65,6 +73,7 @@ fn schemas() -> Map<String, Value> {
     );
     let line = "one line of the access log; docs/log.md lists its fields";
     schemas.insert("Errors".to_owned(), json!({ "type": "array", "items": { "type": "object", "description": line } }));
+    schemas.insert("BlockOrder".to_owned(), order_schema());
     schemas.insert("Document".to_owned(), json!({ "type": "object", "description": "an OpenAPI document" }));
     schemas
 }
@@ -84,6 +93,14 @@ fn property(field: &Field) -> Value {
     };
     schema["description"] = field.meaning.into();
     schema
+}
+
+fn plain(kind: Type) -> Value {
+    match kind {
+        Type::Whole => whole(),
+        Type::Text => json!({ "type": "string" }),
+        Type::Flag => json!({ "type": "boolean" }),
+    }
 }
 
 fn whole() -> Value {
@@ -129,7 +146,8 @@ mod tests {
     fn every_path_is_there() {
         let document = document();
         for endpoint in ENDPOINTS {
-            assert_eq!(document["paths"][endpoint.path]["get"]["summary"], endpoint.summary);
+            let method = endpoint.method.as_str().to_ascii_lowercase();
+            assert_eq!(document["paths"][endpoint.path][method]["summary"], endpoint.summary);
         }
     }
 }

@@ -17,7 +17,9 @@ pub(crate) enum Refusal {
     TokenUnset,
     /// The token is not ours.
     TokenWrong,
-    /// A request body, which nothing here takes.
+    /// A change over TCP without a token.
+    ReadOnly,
+    /// A request body that is too large or that nothing there takes.
     Body,
     /// No such path.
     NotFound,
@@ -25,6 +27,8 @@ pub(crate) enum Refusal {
     Method,
     /// A query parameter that cannot be read.
     Query,
+    /// The request did not come in time.
+    Late,
     /// The answer could not be made.
     Internal,
 }
@@ -32,12 +36,13 @@ pub(crate) enum Refusal {
 impl Refusal {
     fn status(self) -> StatusCode {
         match self {
-            Self::Host | Self::CrossSite | Self::TokenUnset => StatusCode::FORBIDDEN,
+            Self::Host | Self::CrossSite | Self::TokenUnset | Self::ReadOnly => StatusCode::FORBIDDEN,
             Self::TokenMissing | Self::TokenWrong => StatusCode::UNAUTHORIZED,
             Self::Body => StatusCode::PAYLOAD_TOO_LARGE,
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
             Self::Query => StatusCode::BAD_REQUEST,
+            Self::Late => StatusCode::REQUEST_TIMEOUT,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -68,24 +73,41 @@ impl Refusal {
             Self::TokenWrong => {
                 ("token-wrong", "that token is not the one of [admin] token", "check the token that was sent")
             }
-            Self::Body => ("body-refused", "nothing here takes a request body", "send the request without a body"),
+            Self::ReadOnly => (
+                "read-only",
+                "over TCP, changes need a token",
+                "use the admin socket (as the user of the process, or root), or set [admin] token and send it",
+            ),
+            Self::Body => (
+                "body-refused",
+                "this takes no request body, or not so large a one",
+                "GET /api/v1/openapi.json tells what takes a body",
+            ),
             Self::NotFound => ("not-found", "there is no such path", "GET /api/v1/openapi.json lists the paths"),
-            Self::Method => ("method-refused", "only GET is served", "use GET"),
+            Self::Method => {
+                ("method-refused", "the path does not take this method", "the field Allow names those it takes")
+            }
             Self::Query => (
                 "query-refused",
                 "a query parameter is unknown or cannot be read",
                 "GET /api/v1/openapi.json lists the parameters",
             ),
+            Self::Late => ("late", "the request did not come in time", "send it at once"),
             Self::Internal => ("internal", "the answer could not be made", "report it as a bug, with the path"),
         }
     }
 }
 
+/// An error in the API's shape.
+pub(crate) fn response(status: StatusCode, code: &str, message: &str, remedy: &str) -> Response {
+    let error = json!({ "error": { "code": code, "message": message, "remedy": remedy } });
+    (status, axum::Json(error)).into_response()
+}
+
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         let (code, message, remedy) = self.words();
-        let error = json!({ "error": { "code": code, "message": message, "remedy": remedy } });
-        let mut response = (self.status(), axum::Json(error)).into_response();
+        let mut response = response(self.status(), code, message, remedy);
         if response.status() == StatusCode::UNAUTHORIZED {
             let challenge = axum::http::HeaderValue::from_static("Bearer realm=\"evenkeel\"");
             response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);

@@ -27,6 +27,7 @@ pub(crate) fn status() -> Status {
             connections_limit: 100_000,
             access_log_lost: 3,
             forgotten_credits: 31,
+            blocks: 33,
         },
         listeners: vec![ListenerStatus {
             name: "web".to_owned(),
@@ -43,6 +44,7 @@ pub(crate) fn status() -> Status {
             shed: 31,
             slow_bodies: 32,
             slow_readers: 33,
+            blocked: 34,
             interim: 7,
             status_2xx: 990,
             status_3xx: 8,

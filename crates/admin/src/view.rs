@@ -26,6 +26,7 @@ struct Process {
     connections_limit: usize,
     access_log_lost: u64,
     forgotten_credits: u64,
+    blocks: usize,
 }
 
 #[derive(Serialize)]
@@ -44,6 +45,7 @@ struct Listener<'a> {
     shed: u64,
     slow_bodies: u64,
     slow_readers: u64,
+    blocked: u64,
     interim: u64,
     status_2xx: u64,
     status_3xx: u64,
@@ -163,6 +165,7 @@ pub(crate) const FIELDS: &[Field] = &[
         Kind::Whole,
         "keys of rate limits forgotten before their credit was whole, because too many others came",
     ),
+    field("Process", "blocks", Kind::Whole, "networks that are blocked now"),
     field("Listener", "name", Kind::Text, "its name"),
     field("Listener", "addresses", Kind::Texts, "addresses in force, with the real ports"),
     field("Listener", "connections", Kind::Whole, "connections open now"),
@@ -182,6 +185,12 @@ pub(crate) const FIELDS: &[Field] = &[
     field("Listener", "shed", Kind::Whole, "idle connections closed to make room for new ones"),
     field("Listener", "slow_bodies", Kind::Whole, "exchanges cut because their request body came too slowly"),
     field("Listener", "slow_readers", Kind::Whole, "exchanges cut because their client took the answer too slowly"),
+    field(
+        "Listener",
+        "blocked",
+        Kind::Whole,
+        "connections refused or closed and requests refused because their network is blocked",
+    ),
     field("Listener", "interim", Kind::Whole, "answers 1xx relayed"),
     field("Listener", "status_2xx", Kind::Whole, "answers 2xx sent"),
     field("Listener", "status_3xx", Kind::Whole, "answers 3xx sent"),
@@ -259,6 +268,20 @@ pub(crate) const FIELDS: &[Field] = &[
         Kind::NumberOrNull,
         "mean milliseconds from attempt to first byte since the start; null before the first answer",
     ),
+    field("Blocks", "blocks", Kind::Objects("Block"), "by network; after a change, those that it made or lifted"),
+    field("Blocks", "limit", Kind::Whole, "networks that may be blocked at once"),
+    field("Blocks", "notes", Kind::Texts, "what a change did that may not be meant"),
+    field("Block", "network", Kind::Text, "as 203.0.113.0/24"),
+    field("Block", "reason", Kind::Text, "why, as given; may be empty"),
+    field("Block", "author", Kind::Text, "who says so, as given; may be empty"),
+    field("Block", "since_ms", Kind::Whole, "since when, Unix time in milliseconds"),
+    field("Block", "until_ms", Kind::WholeOrNull, "until when, Unix time in milliseconds; null until it is lifted"),
+    field(
+        "Block",
+        "refused",
+        Kind::Whole,
+        "connections refused or closed and requests refused, as far as this was the narrowest block",
+    ),
 ];
 
 impl<'a> From<&'a control::Status> for Status<'a> {
@@ -285,6 +308,7 @@ impl From<&ProcessStatus> for Process {
             connections_limit: process.connections_limit,
             access_log_lost: process.access_log_lost,
             forgotten_credits: process.forgotten_credits,
+            blocks: process.blocks,
         }
     }
 }
@@ -306,6 +330,7 @@ impl<'a> From<&'a ListenerStatus> for Listener<'a> {
             shed: listener.shed,
             slow_bodies: listener.slow_bodies,
             slow_readers: listener.slow_readers,
+            blocked: listener.blocked,
             interim: listener.interim,
             status_2xx: listener.status_2xx,
             status_3xx: listener.status_3xx,
@@ -391,7 +416,7 @@ impl<'a> From<&'a BackendStatus> for Backend<'a> {
     }
 }
 
-fn unix_ms(at: SystemTime) -> u64 {
+pub(crate) fn unix_ms(at: SystemTime) -> u64 {
     let since = at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

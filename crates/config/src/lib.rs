@@ -30,6 +30,7 @@ mod warn;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use policy::plan::Plan;
 
@@ -53,6 +54,22 @@ pub struct Outcome {
     pub in_force: Vec<Setting>,
     /// The files that were read, by the path shown to people; [`render`] takes excerpts from them.
     pub files: BTreeMap<PathBuf, String>,
+}
+
+/// Reads a duration as it stands in a configuration: `30s`, `10m`, `1h`, `7d`.
+///
+/// # Errors
+/// It is none; what is wrong and what to write.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    let bounds = values::duration::Bounds { off: keys::Off::Refused, min_ms: 1 };
+    match values::duration::parse(text, bounds) {
+        Ok(Some(duration)) => Ok(duration),
+        Ok(None) => Err("this cannot be off".to_owned()),
+        Err(problem) => {
+            let remedy = problem.remedy.map(|remedy| format!("; {}", remedy.replace('"', "")));
+            Err(problem.message + &remedy.unwrap_or_default())
+        }
+    }
 }
 
 /// Reads the configuration that starts with the file `root`.

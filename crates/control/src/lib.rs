@@ -14,6 +14,7 @@
 
 mod access_log;
 mod backends;
+mod blocks;
 mod clock;
 mod descriptors;
 mod evidence;
@@ -30,6 +31,7 @@ mod start;
 mod status;
 
 pub use backends::{Event, State};
+pub use blocks::{BlockOrder, BlockStatus, BlocksFull};
 pub use descriptors::{Descriptors, descriptors_wanted};
 pub use engine::{CircuitFigures, QueueFigures};
 pub use lifecycle::{End, GRACE, Signals};

@@ -45,6 +45,7 @@ impl Clerk {
                 },
                 _ = second.tick() => {
                     self.tell_suppressed();
+                    self.handle.expire_blocks();
                     self.desk.look();
                 }
                 () = until_due(self.desk.passive.next_due()) => self.desk.pass_time(),

@@ -61,7 +61,10 @@ impl Control {
         let engine = Engine::start(Arc::clone(&plan), groups, workers, reports.clone())?;
         let shared = Arc::clone(engine.shared());
         shared.connection_limit.store(descriptors.connections(plan.limits.connections), Ordering::Relaxed);
+        let engine = Arc::new(Mutex::new(Some(engine)));
         let record = ProcessRecord {
+            engine: Arc::clone(&engine),
+            blocks: Mutex::default(),
             backends: Arc::new(Backends::new(Arc::clone(&plan), Arc::clone(&shared))),
             failures: Mutex::new(Ring::default()),
             losses: log.as_ref().map(|log| Arc::clone(log.losses())),
@@ -71,7 +74,6 @@ impl Control {
             clock,
         };
         let handle = Handle { record: Arc::new(record) };
-        let engine = Arc::new(Mutex::new(Some(engine)));
         let plane = Plane { handle: handle.clone(), engine: Arc::clone(&engine), log, reports: taken };
         let thread = plane.spawn(runtime)?;
         handle.tell_addresses();

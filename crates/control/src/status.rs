@@ -5,12 +5,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use engine::counters::{BackendCounters, Counter, ListenerCounters, WorkerCounters};
-use engine::{CircuitFigures, QueueFigures, Shared};
+use engine::{CircuitFigures, Engine, QueueFigures, Shared};
 use policy::breaker::Position;
 use policy::plan::{Listener, ListenerId, Plan, Pool, PoolId};
 
 use crate::access_log::Losses;
 use crate::backends::{Backends, Event, Record, State};
+use crate::blocks::Book;
 use crate::clock::Clock;
 use crate::failures::Ring;
 
@@ -50,6 +51,8 @@ pub struct ProcessStatus {
     pub access_log_lost: u64,
     /// Keys of rate limits that were forgotten before their credit was whole again.
     pub forgotten_credits: u64,
+    /// Networks that are blocked.
+    pub blocks: usize,
 }
 
 /// What the process is doing.
@@ -96,6 +99,7 @@ pub struct ListenerStatus {
     pub shed: u64,
     pub slow_bodies: u64,
     pub slow_readers: u64,
+    pub blocked: u64,
     pub interim: u64,
     pub status_2xx: u64,
     pub status_3xx: u64,
@@ -193,6 +197,9 @@ pub(crate) struct ProcessRecord {
     pub(crate) plan: Arc<Plan>,
     pub(crate) shared: Arc<Shared>,
     pub(crate) backends: Arc<Backends>,
+    /// `None` once the data plane is on its way to the end.
+    pub(crate) engine: Arc<Mutex<Option<Engine>>>,
+    pub(crate) blocks: Mutex<Book>,
     pub(crate) failures: Mutex<Ring>,
     pub(crate) losses: Option<Arc<Losses>>,
     pub(crate) addresses: Vec<(ListenerId, String)>,
@@ -281,6 +288,7 @@ impl ProcessRecord {
             connections_limit: self.shared.connection_limit.load(Ordering::Relaxed),
             access_log_lost: self.access_log_lost(),
             forgotten_credits: self.shared.forgotten_credits(),
+            blocks: self.blocks.lock().unwrap_or_else(PoisonError::into_inner).count(),
         }
     }
 
@@ -309,6 +317,7 @@ impl ProcessRecord {
             shed: sum(|c| &c.shed),
             slow_bodies: sum(|c| &c.slow_bodies),
             slow_readers: sum(|c| &c.slow_readers),
+            blocked: sum(|c| &c.blocked),
             interim: sum(|c| &c.interim),
             status_2xx: sum(|c| &c.status_2xx),
             status_3xx: sum(|c| &c.status_3xx),

@@ -162,6 +162,9 @@ fn admit_tcp(worker: &Rc<Worker>, (id, local): (ListenerId, SocketAddr), stream:
         counters.denied.add(1);
         return;
     }
+    if worker.refuses_address(id, ip) {
+        return Stream::Tcp(stream).end_with_reset();
+    }
     match less_loaded(worker) {
         Some(other) => hand_on(worker, other, (id, stream, peer)),
         None => open(worker, (id, local), Stream::Tcp(stream), peer),

@@ -22,6 +22,8 @@ pub(crate) enum Cause {
         /// Seconds until another request would pass.
         wait_s: u32,
     },
+    /// The network of the client or its proxy is blocked.
+    Blocked(Whom),
     /// No route takes the request and the listener has no pool.
     NoRoute,
     /// The route's rewrite made something that is no path.
@@ -78,6 +80,15 @@ pub(crate) enum Whose {
     Route,
 }
 
+/// Whose network is blocked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Whom {
+    /// That of the connection's peer, which gets no answer.
+    Peer,
+    /// That of the client for whom a trusted proxy asks.
+    Client,
+}
+
 /// What a cause means to clients, scripts and people.
 struct Meaning {
     /// Status that the client gets if the answer has not begun.
@@ -92,7 +103,7 @@ struct Meaning {
 impl Cause {
     /// Whether it is one by which a flood is turned away: counted, and no failure of its own in the log.
     pub(crate) fn comes_in_floods(self) -> bool {
-        matches!(self, Self::RateLimited { .. } | Self::QueueShed)
+        matches!(self, Self::RateLimited { .. } | Self::QueueShed | Self::Blocked(_))
     }
 
     /// The status that the client gets if the answer has not begun.
@@ -146,6 +157,7 @@ impl Cause {
             Self::RateLimited { .. } => {
                 (429, "rate-limited", "http_request_denied", "the client asks more often than it may")
             }
+            Self::Blocked(_) => (403, "blocked", "http_request_denied", "the client's network is blocked"),
             Self::NoRoute => (404, "no-route", "destination_not_found", "nothing is configured for this host and path"),
             Self::BadRewrite => {
                 (500, "bad-rewrite", "proxy_internal_error", "the configured rewrite made an invalid path")
@@ -208,15 +220,16 @@ impl Cause {
 
 #[cfg(test)]
 mod tests {
-    use super::{Cause, Whose};
+    use super::{Cause, Whom, Whose};
 
-    const ALL: [Cause; 28] = [
+    const ALL: [Cause; 29] = [
         Cause::BadRequest { status: 400, why: "" },
         Cause::HeaderTimeout,
         Cause::BodyTimeout,
         Cause::BodyTooSlow,
         Cause::BodyTooLarge,
         Cause::RateLimited { whose: Whose::Route, wait_s: 1 },
+        Cause::Blocked(Whom::Client),
         Cause::NoRoute,
         Cause::BadRewrite,
         Cause::NoBackend,

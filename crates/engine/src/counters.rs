@@ -114,6 +114,8 @@ counters! {
         would_limit,
         /// Connections refused because their client had as many as it may.
         over_client_limit,
+        /// Connections refused or closed and requests refused because their network is blocked.
+        blocked,
         /// Answers 1xx relayed.
         interim,
         /// Answers 2xx sent.

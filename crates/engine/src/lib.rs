@@ -6,6 +6,7 @@
 
 mod accept;
 mod backends;
+pub mod blocks;
 mod buffers;
 mod cause;
 mod circuit;

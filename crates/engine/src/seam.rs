@@ -83,6 +83,11 @@ impl Peer {
     pub(crate) fn ip(&self) -> IpAddr {
         self.addr.ip().to_canonical()
     }
+
+    /// Whether it came by a Unix socket, so that its address says nothing.
+    pub(crate) fn is_unix(&self) -> bool {
+        self.local_port == 0 && self.local_ip.is_unspecified()
+    }
 }
 
 /// Header rules of a route, rendered for one exchange.

@@ -12,6 +12,7 @@ use policy::balance::{Evidence, Latency, Loads, Standing};
 use policy::outlier::Offer;
 use policy::plan::{Address, Backend, Plan, Wanted};
 
+use crate::blocks::Blocks;
 use crate::circuit::{Circuit, CircuitFigures};
 use crate::clients::Clients;
 use crate::connections::Connections;
@@ -34,6 +35,8 @@ pub struct Shared {
     pub(crate) credits: Credits,
     /// Connections by client, for each listener that caps them.
     pub(crate) clients: Vec<Option<Arc<Clients>>>,
+    /// Networks that are refused.
+    pub blocks: Blocks,
     /// Set once the process stops taking new connections.
     pub stopping: AtomicBool,
     /// Client connections that may be open at once: `limits.connections`, or less where the system allows less.
@@ -98,6 +101,7 @@ impl Shared {
             workers: (0..workers).map(worker).collect(),
             credits: Credits::new(plan),
             clients: plan.listeners.iter().map(|listener| listener.client_connections.map(Clients::new)).collect(),
+            blocks: Blocks::default(),
             stopping: AtomicBool::new(false),
             connection_limit: AtomicUsize::new(plan.limits.connections),
             started: Instant::now(),

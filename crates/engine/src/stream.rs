@@ -158,10 +158,11 @@ impl Stream {
         unsent.unwrap_or(0)
     }
 
-    pub(crate) fn as_tcp(&self) -> Option<&TcpStream> {
-        match self {
-            Self::Tcp(tcp) => Some(tcp),
-            Self::Unix(_) => None,
+    /// Has the connection end with a reset: the peer cannot take what it got for whole, and the kernel keeps nothing.
+    pub(crate) fn end_with_reset(&self) {
+        if let Self::Tcp(tcp) = self {
+            // Best effort: without it the peer sees an early end instead of a reset.
+            let _ = socket2::SockRef::from(tcp).set_linger(Some(Duration::ZERO));
         }
     }
 }

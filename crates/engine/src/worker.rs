@@ -21,6 +21,7 @@ use wire::head::{Answer, Request};
 
 use crate::accept::{self, Accepted};
 use crate::backends::WorkerPool;
+use crate::blocks::BlockView;
 use crate::buffers::{Buffers, Most};
 use crate::counters::WorkerCounters;
 use crate::date::Calendar;
@@ -47,6 +48,8 @@ const COMPLAINT_MS: u64 = 10_000;
 pub(crate) enum Command {
     /// A backend's standing changed.
     BackendChanged { pool: PoolId, backend: usize },
+    /// More networks are blocked: whoever is in from there must go.
+    BlocksChanged,
     /// Another worker has too many connections: serve this one.
     Take(Accepted),
     /// Another worker seeks a connection to a backend: let it have one that is idle.
@@ -96,6 +99,11 @@ impl Engine {
     /// that wait for the first byte of a backend that went out are tried elsewhere at once, its idle connections close.
     pub fn backend_changed(&self, pool: PoolId, backend: usize) {
         self.tell(|| Command::BackendChanged { pool, backend });
+    }
+
+    /// Tells the workers that more is blocked (after [`crate::blocks::Blocks::publish`]): whoever is in from there goes.
+    pub fn blocks_changed(&self) {
+        self.tell(|| Command::BlocksChanged);
     }
 
     /// Stops accepting (what the kernel has queued is still served), ends idle connections and lets running exchanges
@@ -198,6 +206,7 @@ pub(crate) struct Worker {
     /// Told once when the worker stops.
     pub(crate) stop: tokio::sync::Notify,
     pub(crate) peers: Vec<UnboundedSender<Command>>,
+    pub(crate) block_view: BlockView,
     pools: Vec<WorkerPool>,
     started: Instant,
     reports: Reports,
@@ -229,6 +238,7 @@ impl Worker {
             warm: Cell::new(0),
             stop: tokio::sync::Notify::new(),
             peers: seed.peers,
+            block_view: BlockView::default(),
             pools: WorkerPool::all(&seed.shared, &seed.plan, random),
             started: seed.shared.started,
             reports: seed.reports,
@@ -247,6 +257,7 @@ impl Worker {
         while let Some(command) = commands.recv().await {
             match command {
                 Command::BackendChanged { pool, backend } => self.backend_changed(pool, backend),
+                Command::BlocksChanged => self.timers.wake_all(),
                 Command::Take(accepted) => accept::take(&self, accepted),
                 Command::FindIdle { pool, backend } => self.find_idle(pool, backend),
                 Command::Finish { grace } => {

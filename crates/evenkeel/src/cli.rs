@@ -2,9 +2,11 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
+use policy::block::IpNet;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -37,6 +39,8 @@ pub(crate) enum Command {
     Config(Config),
     Status(Status),
     Errors(Errors),
+    Block(Block),
+    Unblock(Unblock),
     Completions(Completions),
     Man(Man),
 }
@@ -181,6 +185,53 @@ pub(crate) struct Errors {
     pub(crate) form: Form,
 }
 
+/// Block networks at once; without a network, list those that are blocked
+///
+/// New connections from there are refused, open ones are reset with what runs on them, and requests that trusted proxies
+/// bring for clients there get 403. A block ends by itself (--for), by `evenkeel unblock`, or with the process; what is
+/// to outlast it belongs into `deny` of the listener. The admin interface is never blocked.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  evenkeel block 203.0.113.0/24 --for 1h --reason 'login flood'
+  evenkeel block 198.51.100.7 2001:db8:bad::/48
+  evenkeel block                     who is blocked, why, until when, how much was refused
+  xargs evenkeel block --for 1d < networks.txt")]
+pub(crate) struct Block {
+    /// Networks (203.0.113.0/24, 2001:db8::/48) or single addresses; all are blocked or none
+    #[arg(value_name = "CIDR", value_parser = network)]
+    pub(crate) networks: Vec<IpNet>,
+    /// For how long: 30s, 10m, 1h, 7d [default: until it is lifted]
+    #[arg(long = "for", value_name = "DURATION", value_parser = duration, requires = "networks")]
+    pub(crate) time: Option<Duration>,
+    /// Why, for the list and the log
+    #[arg(long, value_name = "TEXT", requires = "networks")]
+    pub(crate) reason: Option<String>,
+    #[command(flatten)]
+    pub(crate) reach: Reach,
+    #[command(flatten)]
+    pub(crate) form: Form,
+}
+
+/// Lift the block of networks
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  evenkeel unblock 203.0.113.0/24
+  evenkeel unblock --all")]
+pub(crate) struct Unblock {
+    /// Networks as `evenkeel block` lists them
+    #[arg(value_name = "CIDR", value_parser = network, required_unless_present = "all")]
+    pub(crate) networks: Vec<IpNet>,
+    /// Lift all blocks
+    #[arg(long, conflicts_with = "networks")]
+    pub(crate) all: bool,
+    #[command(flatten)]
+    pub(crate) reach: Reach,
+    #[command(flatten)]
+    pub(crate) form: Form,
+}
+
 /// Print the completions for a shell
 #[derive(Args, Debug)]
 #[command(after_help = "\
@@ -238,6 +289,14 @@ pub(crate) struct Reach {
     /// A file with the token of [admin] token
     #[arg(long, value_name = "FILE", env = "EVENKEEL_TOKEN_FILE")]
     pub(crate) token_file: Option<PathBuf>,
+}
+
+fn network(text: &str) -> Result<IpNet, String> {
+    policy::block::parse(text).map_err(|wrong| format!("{}; {}", wrong.message, wrong.remedy))
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    config::duration(text)
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 //! which help, completions and the man page are made.
 
 mod bare;
+mod block;
 mod calendar;
 mod check;
 mod cli;
@@ -49,6 +50,8 @@ fn carry_out(cli: Cli) -> Done {
         Some(Command::Config(args)) => in_force::carry_out(&args),
         Some(Command::Status(args)) => status::carry_out(&args),
         Some(Command::Errors(args)) => errors::carry_out(&args),
+        Some(Command::Block(args)) => block::block(&args),
+        Some(Command::Unblock(args)) => block::unblock(&args),
         Some(Command::Completions(args)) => paper::completions(&args),
         Some(Command::Man(args)) => paper::man(&args),
     }

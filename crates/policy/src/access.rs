@@ -47,10 +47,19 @@ impl CidrSet {
             IpAddr::V6(ip) => self.v6.contains(ip.to_bits()),
         }
     }
+
+    /// Whether an address of this network is in one of the ranges.
+    #[must_use]
+    pub fn meets(&self, network: IpNet) -> bool {
+        match unmapped(network) {
+            IpNet::V4(net) => self.v4.meets(net.network().to_bits(), net.broadcast().to_bits()),
+            IpNet::V6(net) => self.v6.meets(net.network().to_bits(), net.broadcast().to_bits()),
+        }
+    }
 }
 
 /// A range within `::ffff:0:0/96` as the IPv4 range that it means.
-fn unmapped(range: IpNet) -> IpNet {
+pub(crate) fn unmapped(range: IpNet) -> IpNet {
     let IpNet::V6(net) = range else { return range };
     let Some(v4) = mapped_network(net) else { return range };
     v4.into()
@@ -81,8 +90,12 @@ impl<T: Copy + Ord> Ranges<T> {
     }
 
     fn contains(&self, it: T) -> bool {
-        let after = self.0.partition_point(|(first, _)| *first <= it);
-        after > 0 && it <= self.0[after - 1].1
+        self.meets(it, it)
+    }
+
+    fn meets(&self, from: T, to: T) -> bool {
+        let after = self.0.partition_point(|(first, _)| *first <= to);
+        after > 0 && from <= self.0[after - 1].1
     }
 }
 
@@ -180,6 +193,18 @@ mod tests {
         for i in 0..100_000_u32 {
             assert!(it.contains(std::net::Ipv4Addr::from_bits(i << 9 | 0xff).into()));
             assert!(!it.contains(std::net::Ipv4Addr::from_bits((i << 9) + 0x100).into()));
+        }
+    }
+
+    #[test]
+    fn networks_meet_when_they_share_an_address() {
+        let it = set(&["10.1.0.0/16", "10.3.0.0/16", "2001:db8::/32"]);
+        let meets = |net: &str| it.meets(net.parse().unwrap());
+        for net in ["10.0.0.0/8", "10.1.0.0/16", "10.1.2.3/32", "10.2.0.0/15", "::ffff:10.3.0.0/112", "2001::/16"] {
+            assert!(meets(net), "{net}");
+        }
+        for net in ["10.2.0.0/16", "10.0.0.0/16", "10.4.0.0/16", "2001:db9::/32", "::/3"] {
+            assert!(!meets(net), "{net}");
         }
     }
 

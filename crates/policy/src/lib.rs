@@ -6,6 +6,7 @@
 pub mod access;
 pub mod ask;
 pub mod balance;
+pub mod block;
 pub mod breaker;
 pub mod hashing;
 pub mod health;

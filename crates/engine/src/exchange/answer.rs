@@ -12,7 +12,7 @@ use policy::template::{self, Parts};
 use super::Ended;
 use super::facts::Facts;
 use super::limits;
-use crate::cause::Cause;
+use crate::cause::{Cause, Whom};
 use crate::h1::PSEUDONYM;
 use crate::seam::{Downstream, OwnAnswer, Source, Trailers};
 use crate::worker::Worker;
@@ -71,7 +71,7 @@ pub(super) async fn allow<D: Downstream>(worker: &Worker, down: &mut D, facts: &
 /// Answers a failed exchange, if that is still possible.
 pub(super) async fn fail<D: Downstream>(worker: &Worker, down: &mut D, facts: &mut Facts, cause: Cause) -> Ended {
     facts.cause = Some(cause);
-    if facts.answer_begun || cause == Cause::ClientGone {
+    if facts.answer_begun || matches!(cause, Cause::ClientGone | Cause::Blocked(Whom::Peer)) {
         if !facts.answer_begun {
             facts.status = cause.status();
         }
@@ -136,6 +136,7 @@ async fn send<D: Downstream>(
     down.timer().set(Instant::now(), Some(wait));
     poll_fn(|cx| match down.poll_end(cx, Trailers::default()) {
         Poll::Ready(sent) => Poll::Ready(sent.map_err(|_| Cause::ClientGone)),
+        Poll::Pending if worker.refuses(down.peer()) => Poll::Ready(Err(Cause::Blocked(Whom::Peer))),
         Poll::Pending => down.timer().poll_late(cx).map(|()| Err(Cause::ClientStalled)),
     })
     .await

@@ -18,6 +18,8 @@ mod tests;
 mod wait;
 mod watch;
 
+use std::future::poll_fn;
+use std::pin::pin;
 use std::rc::Rc;
 use std::time::Instant;
 
@@ -66,7 +68,11 @@ pub(crate) struct Started {
 pub(crate) async fn exchange<D: Downstream>(worker: &Rc<Worker>, down: &mut D, started: Started) -> Ended {
     let mut facts = begin(worker, down, started);
     let outcome = match choose(worker, down, &mut facts) {
-        Ok(Way::Proxy(target)) => proxied::proxy(worker, down, &mut facts, target).await,
+        Ok(Way::Proxy(target)) => {
+            let mut watch = worker.watch(down.peer(), facts.client);
+            let mut running = pin!(proxied::proxy(worker, down, &mut facts, target));
+            poll_fn(|cx| worker.poll_watched(cx, &mut watch, running.as_mut())).await
+        }
         Ok(Way::Here(action)) => answer::act(worker, down, &mut facts, action).await,
         Ok(Way::FinalOptions) => answer::allow(worker, down, &mut facts).await,
         Err(cause) => Err(cause),
@@ -119,6 +125,7 @@ fn begin<D: Downstream>(worker: &Worker, down: &D, started: Started) -> Facts {
 
 /// Route and limits.
 fn choose<'p, D: Downstream>(worker: &'p Worker, down: &mut D, facts: &mut Facts) -> Result<Way<'p>, Cause> {
+    worker.refuses_request(down.peer(), facts.client)?;
     if let Some(limit) = &worker.plan.listeners[usize::from(down.peer().listener.0)].limit {
         limits::check(worker, down, facts, limit)?;
     }

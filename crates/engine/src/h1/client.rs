@@ -95,6 +95,10 @@ impl Connection {
     /// Waits for the first bytes of a request; `None` when it is time to close. They are read before anything is made for
     /// the exchange: a new connection counts as readable until it is asked.
     fn poll_input(&self, cx: &mut Context<'_>, idle: &mut Idle) -> Poll<Option<Inbox>> {
+        if self.worker.refuses(&idle.peer) {
+            idle.stream.end_with_reset();
+            return Poll::Ready(None);
+        }
         let mut inbox = self.worker.buffers.lease(Size::Head);
         match idle.stream.poll_read(cx, inbox.room()) {
             Poll::Ready(Ok(n)) if n > 0 => {
@@ -292,6 +296,10 @@ impl<'w> Client<'w> {
         if let Poll::Ready(read) = self.link.poll_read_more(cx, Size::Head) {
             return Poll::Ready(Some(read));
         }
+        if self.worker.refuses(&self.peer) {
+            self.abort();
+            return Poll::Ready(Some(Err(io::ErrorKind::ConnectionAborted.into())));
+        }
         self.timer.poll_late(cx).map(|()| None)
     }
 
@@ -304,6 +312,10 @@ impl<'w> Client<'w> {
                     self.greeting = Greeting::None;
                     if let proxy::Header::Tcp { source, destination } = header {
                         self.become_peer(source, destination);
+                        if self.worker.refuses(&self.peer) {
+                            self.abort();
+                            return None;
+                        }
                     }
                     return Some(());
                 }
@@ -359,10 +371,7 @@ impl<'w> Client<'w> {
 
     /// Ends the connection so that the client cannot take what it got for a whole answer.
     fn abort(&mut self) {
-        if let Some(tcp) = self.link.stream.as_tcp() {
-            // Best effort: without it the client sees an early end instead of a reset.
-            let _ = socket2::SockRef::from(tcp).set_linger(Some(Duration::ZERO));
-        }
+        self.link.stream.end_with_reset();
     }
 
     /// Ends the connection after a whole answer.
@@ -396,7 +405,7 @@ impl<'w> Client<'w> {
             if self.link.stream.poll_readable(cx).is_ready() {
                 return Poll::Ready(true);
             }
-            if self.worker.stopping.get() {
+            if self.worker.stopping.get() || self.worker.will_refuse(&self.peer) {
                 return Poll::Ready(false);
             }
             self.timer.poll_late(cx).map(|()| false)

@@ -1,12 +1,12 @@
-//! One GET of JSON, with limits: nobody waits for ever for a process that hangs.
+//! One exchange of JSON, with limits: nobody waits for ever for a process that hangs.
 
 use std::time::Duration;
 
-use http_body_util::{BodyExt, Empty, Limited};
+use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::{Bytes, Incoming};
 use hyper::client::conn::http1;
-use hyper::header::{AUTHORIZATION, HOST};
-use hyper::{Request, Response, StatusCode};
+use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
+use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -23,6 +23,40 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 /// Bytes of an answer.
 const ANSWER_BYTES: usize = 64 << 20;
 
+/// What is asked of the admin interface.
+#[derive(Debug)]
+pub(crate) struct Call {
+    method: Method,
+    path: String,
+    /// JSON; empty for none.
+    body: String,
+}
+
+impl Call {
+    pub(crate) fn get(path: &str) -> Self {
+        Self { method: Method::GET, path: path.to_owned(), body: String::new() }
+    }
+
+    pub(crate) fn post(path: &str, body: &Value) -> Self {
+        Self { method: Method::POST, path: path.to_owned(), body: body.to_string() }
+    }
+
+    pub(crate) fn delete(path: String) -> Self {
+        Self { method: Method::DELETE, path, body: String::new() }
+    }
+
+    fn request(&self, host: &str, token: Option<&str>) -> Result<Request<Full<Bytes>>, String> {
+        let mut request = Request::builder().method(&self.method).uri(&self.path).header(HOST, host);
+        if let Some(token) = token {
+            request = request.header(AUTHORIZATION, format!("Bearer {token}"));
+        }
+        if !self.body.is_empty() {
+            request = request.header(CONTENT_TYPE, "application/json");
+        }
+        request.body(Full::from(self.body.clone())).map_err(|error| error.to_string())
+    }
+}
+
 /// Why there is no answer.
 #[derive(Debug)]
 pub(crate) enum Trouble {
@@ -32,14 +66,19 @@ pub(crate) enum Trouble {
     Refused(Complaint),
 }
 
-/// Reads JSON.
+/// Sends a call and reads the JSON that answers it.
 ///
 /// # Errors
 /// See [`Trouble`].
-pub(crate) async fn get(place: &Place, path: &str, token: Option<&str>) -> Result<Value, Trouble> {
-    let (host, answer) = match place {
-        Place::Tcp(address) => (address.as_str(), exchange(TcpStream::connect(address), address, path, token).await),
-        Place::Unix(socket) => ("localhost", exchange(UnixStream::connect(socket), "localhost", path, token).await),
+pub(crate) async fn send(place: &Place, call: &Call, token: Option<&str>) -> Result<Value, Trouble> {
+    let host = match place {
+        Place::Tcp(address) => address.as_str(),
+        Place::Unix(_) => "localhost",
+    };
+    let request = call.request(host, token).map_err(Trouble::Unreachable)?;
+    let answer = match place {
+        Place::Tcp(address) => exchange(TcpStream::connect(address), request).await,
+        Place::Unix(socket) => exchange(UnixStream::connect(socket), request).await,
     };
     let (status, body) = answer.map_err(Trouble::Unreachable)?;
     judge(status, &body, host)
@@ -48,9 +87,7 @@ pub(crate) async fn get(place: &Place, path: &str, token: Option<&str>) -> Resul
 /// The status and body that come back from a connection still to be made.
 async fn exchange<S>(
     connecting: impl Future<Output = std::io::Result<S>>,
-    host: &str,
-    path: &str,
-    token: Option<&str>,
+    request: Request<Full<Bytes>>,
 ) -> Result<(StatusCode, Bytes), String>
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
@@ -59,13 +96,8 @@ where
         .await
         .map_err(|_| format!("no connection within {} s", CONNECT_TIMEOUT.as_secs()))?
         .map_err(|error| plain(&error))?;
-    let mut request = Request::get(path).header(HOST, host);
-    if let Some(token) = token {
-        request = request.header(AUTHORIZATION, format!("Bearer {token}"));
-    }
-    let request = request.body(Empty::<Bytes>::new()).map_err(|error| error.to_string())?;
     timeout(ANSWER_TIMEOUT, async {
-        let response = send(stream, request).await.map_err(|error| format!("it does not answer HTTP: {error}"))?;
+        let response = converse(stream, request).await.map_err(|error| format!("it does not answer HTTP: {error}"))?;
         let status = response.status();
         let body = Limited::new(response.into_body(), ANSWER_BYTES).collect().await;
         Ok((status, body.map_err(|error| format!("its answer broke off: {error}"))?.to_bytes()))
@@ -74,7 +106,7 @@ where
     .map_err(|_| format!("it accepts connections but gave no answer within {} s", ANSWER_TIMEOUT.as_secs()))?
 }
 
-async fn send<S>(stream: S, request: Request<Empty<Bytes>>) -> hyper::Result<Response<Incoming>>
+async fn converse<S>(stream: S, request: Request<Full<Bytes>>) -> hyper::Result<Response<Incoming>>
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
@@ -114,6 +146,11 @@ fn refusal(error: &Value) -> Complaint {
     let remedy = match error["code"].as_str() {
         Some("token-missing" | "token-wrong") => {
             "name a file with the token of [admin] token with --token-file or EVENKEEL_TOKEN_FILE".to_owned()
+        }
+        Some("read-only") => {
+            "use the admin socket (as the user of the process, or root), or set [admin] token and name a file with it by \
+             --token-file"
+                .to_owned()
         }
         _ => text("remedy"),
     };

@@ -1,11 +1,12 @@
-//! Asking the running process: finding its admin interface and reading from it.
+//! Asking the running process: finding its admin interface, reading from it and changing things by it.
 //!
-//! [`find`] says where it may be, [`http`] reads, and this page tries one place after the other.
+//! [`find`] says where it may be, [`http`] talks, and this page tries one place after the other.
 
 mod find;
 mod http;
 mod place;
 
+pub(crate) use http::Call;
 use http::Trouble;
 use place::Place;
 use serde_json::Value;
@@ -19,12 +20,20 @@ use crate::process::runtime;
 /// # Errors
 /// No process is reached, it refuses, or its answer is not what is expected.
 pub(crate) fn ask(reach: &Reach, path: &str) -> Result<Value, Failure> {
+    call(reach, &Call::get(path))
+}
+
+/// Has the admin interface of the running process do something; its answer.
+///
+/// # Errors
+/// As [`ask`].
+pub(crate) fn call(reach: &Reach, call: &Call) -> Result<Value, Failure> {
     let token = reach.token_file.as_deref().map(find::token).transpose()?;
     let places = find::places(reach)?;
     let runtime = runtime()?;
     let mut tried = Vec::new();
     for place in places {
-        match runtime.block_on(http::get(&place, path, token.as_deref())) {
+        match runtime.block_on(http::send(&place, call, token.as_deref())) {
             Ok(body) => return Ok(body),
             Err(Trouble::Unreachable(why)) => tried.push((place, why)),
             Err(Trouble::Refused(complaint)) => return Err(Failure::Refused(complaint)),

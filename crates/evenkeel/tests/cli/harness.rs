@@ -130,6 +130,12 @@ impl Running {
         eventually(text, || self.out().contains(text).then_some(()));
     }
 
+    /// Waits until its log has this.
+    #[track_caller]
+    pub(crate) fn wait_for_log(&self, text: &str) {
+        eventually(text, || self.err().contains(text).then_some(()));
+    }
+
     /// Sends it a signal and waits for its end.
     pub(crate) fn stop(mut self, signal: Signal) -> (ExitStatus, String, String) {
         let pid = Pid::from_raw(i32::try_from(self.child.id()).unwrap()).unwrap();

@@ -1,6 +1,8 @@
 //! The real binary as people and scripts call it: what it prints, and its exit status.
 
 #[cfg(test)]
+mod block;
+#[cfg(test)]
 mod check;
 #[cfg(test)]
 mod config;

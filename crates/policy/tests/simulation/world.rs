@@ -8,7 +8,7 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 
 use policy::balance::{self, Balancer, Evidence, Latency, Loads, Pick, Standing, Terms};
-use policy::plan::{Address, Backend, PolicyKind, Wanted};
+use policy::plan::{Address, Backend, Caps, PolicyKind, Wanted};
 use policy::rng::Rng;
 
 use crate::work::{Keys, Work, uniform};
@@ -383,6 +383,7 @@ fn backend(index: usize) -> Backend {
         weight: 1,
         tier: 0,
         max_requests: None,
+        caps: Caps::default(),
         state: Wanted::Ready,
     }
 }
