@@ -56,32 +56,45 @@ fn erratic(seed: u64, strays: bool, faults: &Faults) -> Backend {
             if !request.body.is_empty() && request.body != request_body(&id).as_bytes() {
                 faults.lock().unwrap().push(format!("{request:?}"));
             }
-            match turn {
-                1 => return Ok(conn.end_with_reset()),
-                2 => return Ok(()),
-                3 => return Ok(conn.send(&whole[..20])),
-                4 => return Ok(conn.send(&whole[..whole.len() - sent.len() / 2 - 1])),
-                5 => return Ok(conn.send(&chunked[..chunked.len() - chunks.len() / 2 - 1])),
-                6 => conn.send(format!("garbage {id}\r\n\r\n")),
-                7 => conn.send(head("Content-Length: 5\r\nTransfer-Encoding: chunked") + &chunks),
-                8 => {
-                    conn.send(head("Transfer-Encoding: chunked") + &format!("7\r\nanswer \r\nzz\r\n{id}\r\n0\r\n\r\n"))
+            let said = match turn {
+                1 => {
+                    conn.end_with_reset();
+                    String::new()
                 }
                 // Nothing at all until the balancer gives up.
-                9 => return Ok(conn.until_closed()),
-                10 => conn.send("HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n"),
-                11 => return Ok(conn.send(head("Connection: close") + sent)),
-                12 => return Ok(conn.send(whole)),
-                13 => conn.send(format!("HTTP/1.1 103 Early Hints\r\nX-Id: {id}\r\n\r\n{whole}")),
-                14 => conn.send(format!("HTTP/1.1 103 Early Hints\r\nX-Id: {id}\r\n\r\n").repeat(20) + &whole),
-                15 => whole.as_bytes().chunks(1009).for_each(|piece| conn.send(piece)),
-                16..20 => conn.send(chunked),
+                2 => {
+                    conn.until_closed();
+                    String::new()
+                }
+                3 => String::new(),
+                4 => whole[..20].to_owned(),
+                5 => whole[..whole.len() - sent.len() / 2 - 1].to_owned(),
+                6 => chunked[..chunked.len() - chunks.len() / 2 - 1].to_owned(),
+                7 => head("Connection: close") + sent,
+                8 => whole,
+                9 => format!("garbage {id}\r\n\r\n"),
+                10 => head("Content-Length: 5\r\nTransfer-Encoding: chunked") + &chunks,
+                11 if !sent.is_empty() => {
+                    head("Transfer-Encoding: chunked") + &format!("7\r\nanswer \r\nzz\r\n{id}\r\n0\r\n\r\n")
+                }
+                12 => "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n".to_owned(),
+                13 => format!("HTTP/1.1 103 Early Hints\r\nX-Id: {id}\r\n\r\n{whole}"),
+                14 => format!("HTTP/1.1 103 Early Hints\r\nX-Id: {id}\r\n\r\n").repeat(20) + &whole,
+                15..20 => chunked,
                 // Twice, or with too much behind it: it is here at once, or while the connection waits for work.
-                26 => conn.send(whole.repeat(2)),
-                27 => conn.send(format!("HTTP/1.1 204 No Content\r\nX-Id: {id}\r\n\r\n{body}")),
-                28 => conn.send(head("Content-Length: 0") + &whole),
-                29 => conn.send(whole + &chunked[..chunked.len() / 2]),
-                _ => conn.send(whole),
+                26 => whole.repeat(2),
+                27 => format!("HTTP/1.1 204 No Content\r\nX-Id: {id}\r\n\r\n{body}"),
+                28 => head("Content-Length: 0") + &whole,
+                29 => whole + &chunked[..chunked.len() / 2],
+                _ => whole,
+            };
+            if turn % 3 == 0 {
+                said.as_bytes().chunks(1009).for_each(|piece| conn.send(piece));
+            } else {
+                conn.send(said);
+            }
+            if turn <= 8 {
+                return Ok(());
             }
         }
     })

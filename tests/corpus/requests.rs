@@ -22,9 +22,8 @@ struct Recorder {
 
 impl Recorder {
     fn new() -> Self {
-        let (whole, connections) = (Arc::default(), Arc::default());
-        let (requests, kept): (Arc<Mutex<Vec<Message>>>, Arc<Mutex<Vec<Vec<u8>>>>) =
-            (Arc::clone(&whole), Arc::clone(&connections));
+        let (whole, connections) = (Arc::<Mutex<Vec<Message>>>::default(), Arc::<Mutex<Vec<Vec<u8>>>>::default());
+        let (requests, kept) = (Arc::clone(&whole), Arc::clone(&connections));
         let backend = Backend::serving(move |conn| {
             while let Ok(request) = conn.wire.read_request() {
                 let line = request.start_line().to_owned();

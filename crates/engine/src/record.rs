@@ -124,7 +124,8 @@ fn line<D: Downstream>(worker: &Worker, down: &D, facts: &Facts) -> String {
         client: facts.client.to_string(),
         method: &text(request.method_span.of(buf)),
         host: &text(request.authority.of(buf)),
-        path: &text(request.path(buf)),
+        // Of a request whose line could not be read, nothing is known.
+        path: &text(if request.method_span.is_empty() { b"" } else { request.path(buf) }),
         version: match request.version {
             Version::Http10 => "HTTP/1.0",
             Version::Http11 => "HTTP/1.1",
