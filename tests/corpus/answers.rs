@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use super::{Case, cases};
-use crate::harness::{Backend, Broken, Evenkeel, Message, Method, Setup, Wire, eventually, figure, text};
+use crate::harness::{Backend, Broken, Evenkeel, Message, Method, PATIENCE, Setup, Wire, eventually, figure, text};
 
 const ANSWERS: &str = include_str!("answers.txt");
 
@@ -149,4 +149,29 @@ fn rfc9112_11_1_answers_that_two_might_read_differently_are_nobodys() {
     assert!(bad + cut >= 100, "a hundred: {bad} and {cut}");
     assert!(!stage.front.log().contains("nobody asked for"), "no other case leaves bytes behind");
     eventually("nothing runs any more", || stage.front.backends("active").iter().all(|active| active == 0));
+}
+
+#[test]
+fn answers_before_requests_shift_no_answer_to_the_next_request() {
+    let (answered, is_answered) = channel();
+    let answered = Mutex::new(answered);
+    let backend = Backend::serving(move |conn| {
+        conn.send("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nearly");
+        loop {
+            let request = conn.wire.read_request()?;
+            let target = request.target();
+            conn.send(format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{target}", target.len()));
+            answered.lock().unwrap().send(()).unwrap();
+        }
+    });
+    let front = Setup::new(&backend).start();
+    let mut clients = [front.client(), front.client()];
+    for number in 0..50 {
+        let target = format!("/{number}");
+        let answer = clients[number % 2].exchange(format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n"));
+        assert!(answer.body == b"early" || answer.body_text() == target, "{target}: {answer:?}");
+        // What the backend says to this request is on its way, and belongs to nobody any more.
+        is_answered.recv_timeout(PATIENCE).unwrap();
+    }
+    assert!(front.log().contains("nobody asked for"));
 }
