@@ -126,6 +126,7 @@ fn rfc9112_11_requests_that_two_might_read_differently_reach_nobody() {
     }
     let took = began.elapsed();
     let refused = all.iter().filter(|case| case.expected != "closed").count();
+    assert_eq!(stage.front.counter("refused"), u64::try_from(refused).unwrap());
     let connections = stage.end();
     figure(&format!(
         "corpus: {} malformed requests in {took:.1?}, {refused} refused with their status, none whole at a backend; \

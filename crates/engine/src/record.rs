@@ -110,6 +110,8 @@ fn count<D: Downstream>(worker: &Worker, down: &D, facts: &Facts) {
     match facts.cause {
         Some(Cause::ClientGone | Cause::ClientStalled) => counters.aborted.add(1),
         Some(Cause::Truncated | Cause::IdleTimeout) if facts.answer_begun => counters.truncated.add(1),
+        // Those without a route were refused by their heads, and counted there.
+        Some(Cause::BadRequest { .. } | Cause::BodyTooLarge) if facts.route.is_some() => counters.refused.add(1),
         _ => {}
     }
 }
