@@ -1,6 +1,6 @@
 //! Malformed and ambiguous requests: refused, each with its status, and no backend gets to see a byte.
 
-use crate::harness::{Backend, Evenkeel, GET, Method, OK, Setup, text};
+use crate::harness::{Backend, Evenkeel, GET, Method, OK, Setup, eventually, text};
 
 /// What is sent, what is wrong with it, and the status that says so.
 struct Case {
@@ -239,6 +239,31 @@ fn refusals_say_why() {
     assert!(answer.body_text().contains("no Host"), "{answer:?}");
     let failure = front.failure();
     assert_eq!((&failure["cause"], &failure["status"]), (&"bad-request".into(), &400.into()));
+}
+
+#[test]
+fn refused_requests_are_known_by_their_line_where_it_can_be_read() {
+    let backend = Backend::answering(OK);
+    let front = Setup::new(&backend).start();
+    let seen = |number: usize, key: &str| front.failures()[number][key].clone();
+    let refused = [
+        ("PUT /a/b?c HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", "PUT", "/a/b"),
+        ("POST http://shop.example/a HTTP/1.1\r\nHost: a\r\nX-A : 1\r\n\r\n", "POST", "/a"),
+        ("GET /%00 HTTP/1.1\r\nHost: a\r\n\r\n", "GET", "/%00"),
+        ("HEAD /a HTTP/1.1\r\n\r\n", "HEAD", "/a"),
+        ("GET /a b HTTP/1.1\r\nHost: a\r\n\r\n", "", ""),
+        ("\x16\x03\x01", "", ""),
+    ];
+    for (number, (request, method, path)) in refused.into_iter().enumerate() {
+        let asked = if method == "HEAD" { Method::Head } else { Method::Other };
+        let mut client = front.client();
+        client.send(request);
+        assert_eq!(client.answer(asked).status(), 400, "{request:?}");
+        client.expect_close();
+        eventually("the failure is on record", || front.failures().len() > number);
+        assert_eq!((seen(number, "method"), seen(number, "path")), (method.into(), path.into()), "{request:?}");
+    }
+    assert_eq!(seen(1, "host"), "shop.example");
 }
 
 #[test]

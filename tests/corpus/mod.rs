@@ -7,7 +7,7 @@ mod mixed;
 mod requests;
 
 /// Lines of a block that say something about it.
-const OPTIONS: [&str; 7] = ["to", "close", "later", "body", "trailer", "seen", "unseen"];
+const OPTIONS: [&str; 8] = ["to", "close", "later", "alone", "body", "trailer", "seen", "unseen"];
 
 /// A message and what is to become of it.
 struct Case {

@@ -94,12 +94,13 @@ pub(crate) fn sentence(line: &str) -> String {
         Some(_) => format!("{}: {}", text("cause"), text("detail")),
         None => "answer of the backend".to_owned(),
     };
+    let request = match text("method") {
+        method if method.is_empty() => "unreadable request".to_owned(),
+        method => format!("{method} {}{}", text("host"), text("path")),
+    };
     format!(
-        "{} {why} ({} {}{}, pool {}, backend {}, attempts {}, request {})",
+        "{} {why} ({request}, pool {}, backend {}, attempts {}, request {})",
         text("status"),
-        text("method"),
-        text("host"),
-        text("path"),
         text("pool"),
         text("backend"),
         text("attempts"),
@@ -122,6 +123,9 @@ mod tests {
     #[test]
     fn sentence_of_something_else_is_itself() {
         assert_eq!(sentence("no json\n"), "no json");
+        let unreadable =
+            r#"{"status":400,"cause":"bad-request","detail":"invalid method","method":"","host":"","path":""}"#;
+        assert!(sentence(unreadable).starts_with("400 bad-request: invalid method (unreadable request, pool -"));
         assert!(sentence(r#"{"status":503}"#).starts_with("503 answer of the backend (- --, pool -"));
     }
 

@@ -26,7 +26,7 @@ use crate::outage::Outage;
 use crate::passive::{Risk, SKIP, Trial};
 use crate::queue::Capped;
 use crate::shared::{BackendShared, PoolShared, Shared, WHOLE_WEIGHT};
-use crate::stream::Stream;
+use crate::stream::{Rest, Stream};
 use crate::worker::{Command, Worker};
 
 /// One pool in one worker.
@@ -55,8 +55,17 @@ struct WorkerBackend {
     /// Until when this worker leaves it alone, having failed to connect.
     skipped: Cell<Option<Instant>>,
     address: Cell<Option<SocketAddr>>,
+    /// Until when its connections serve one request each: it has sent what nobody asked for, and what comes late would
+    /// be taken for the answer to another request.
+    distrusted: Cell<Option<Instant>>,
     idle: RefCell<Vec<Idle>>,
 }
+
+/// A backend has sent bytes on an idle connection.
+pub(crate) struct Unasked;
+
+/// How long a backend is distrusted that has sent what nobody asked for.
+const DISTRUST: Duration = Duration::from_secs(10);
 
 struct Idle {
     /// Closed before it is counted as closed.
@@ -95,6 +104,7 @@ impl WorkerPool {
                     permille: Cell::new(WHOLE_WEIGHT),
                     skipped: Cell::default(),
                     address: Cell::default(),
+                    distrusted: Cell::default(),
                     idle: RefCell::default(),
                 }
             };
@@ -253,22 +263,41 @@ impl WorkerPool {
         counters.idle.sub(closed.len() as u64);
     }
 
-    /// Closes idle connections that are older than `timeout` or that the backend has closed.
-    pub(crate) fn reap(&self, now: Instant, timeout: Option<Duration>, counters: &[BackendCounters]) {
-        for (backend, counters) in self.backends.iter().zip(counters) {
-            let mut idle = backend.idle.borrow_mut();
-            let before = idle.len();
-            idle.retain(|idle| timeout.is_none_or(|t| now.duration_since(idle.since) < t) && idle.stream.is_quiet());
-            counters.idle.sub((before - idle.len()) as u64);
-        }
+    /// Closes a backend's idle connections, and lets none be used again for a while. Whether that is news.
+    pub(crate) fn distrust(&self, backend: usize, counters: &BackendCounters) -> bool {
+        self.close_idle(backend, counters);
+        let now = Instant::now();
+        let before = self.backends[backend].distrusted.replace(Some(now + DISTRUST));
+        before.is_none_or(|until| until <= now)
     }
 
-    fn take_idle(&self, backend: usize, counters: &BackendCounters) -> Option<Idle> {
+    /// Closes idle connections that are older than `timeout` or that the backend has closed. Returns backends that have
+    /// sent what nobody asked for.
+    pub(crate) fn reap(&self, now: Instant, timeout: Option<Duration>, counters: &[BackendCounters]) -> Vec<usize> {
+        let mut talking = Vec::new();
+        for (index, (backend, counters)) in self.backends.iter().zip(counters).enumerate() {
+            let mut idle = backend.idle.borrow_mut();
+            let before = idle.len();
+            idle.retain(|idle| {
+                let rest = idle.stream.rest();
+                if rest == Rest::Unasked {
+                    talking.push(index);
+                }
+                timeout.is_none_or(|t| now.duration_since(idle.since) < t) && rest == Rest::Quiet
+            });
+            counters.idle.sub((before - idle.len()) as u64);
+        }
+        talking
+    }
+
+    fn take_idle(&self, backend: usize, counters: &BackendCounters) -> Result<Option<Idle>, Unasked> {
         loop {
-            let idle = self.backends[backend].idle.borrow_mut().pop()?;
+            let Some(idle) = self.backends[backend].idle.borrow_mut().pop() else { return Ok(None) };
             counters.idle.sub(1);
-            if idle.stream.is_quiet() {
-                return Some(idle);
+            match idle.stream.rest() {
+                Rest::Quiet => return Ok(Some(idle)),
+                Rest::Ended => {}
+                Rest::Unasked => return Err(Unasked),
             }
         }
     }
@@ -392,9 +421,19 @@ impl Attempt {
 
     /// An idle connection, if there is one that still lives.
     pub(crate) fn reuse(&self) -> Option<Stream> {
-        let Idle { stream, hold, .. } = self.worker.pool(self.pool).take_idle(self.backend, self.counters())?;
+        let found = self.worker.pool(self.pool).take_idle(self.backend, self.counters());
+        let Idle { stream, hold, .. } = found.unwrap_or_else(|Unasked| {
+            self.distrust();
+            None
+        })?;
         self.hold.set(hold);
         Some(stream)
+    }
+
+    /// The backend has sent what nobody asked for.
+    #[cold]
+    pub(crate) fn distrust(&self) {
+        self.worker.distrust(self.pool, self.backend);
     }
 
     /// Opens a connection, or gets one that was idle elsewhere: the flag says whether it was used before. The caller
@@ -440,8 +479,10 @@ impl Attempt {
     /// Gives a connection back for reuse, unless the pool has enough or the backend is out.
     pub(crate) fn give_back(&self, stream: Stream, since: Instant) {
         let plan = self.worker.plan.pool(self.pool);
-        let mut idle = self.worker.pool(self.pool).backends[self.backend].idle.borrow_mut();
-        let wanted = matches!(self.shared().standing(), Standing::Ready | Standing::Unknown);
+        let local = &self.worker.pool(self.pool).backends[self.backend];
+        let mut idle = local.idle.borrow_mut();
+        let trusted = local.distrusted.get().is_none_or(|until| until <= since);
+        let wanted = trusted && matches!(self.shared().standing(), Standing::Ready | Standing::Unknown);
         if wanted && plan.send_proxy.is_none() && idle.len() < plan.idle_connections && !self.worker.stopping.get() {
             idle.push(Idle { stream, hold: self.hold.take(), since });
             drop(idle);
@@ -459,7 +500,11 @@ impl Worker {
         let Some(connections) = &self.shared.pools[pool.0 as usize].backends[backend].connections else { return };
         let counters = |worker: usize| &self.shared.workers[worker].counters.pools[pool.0 as usize][backend];
         while connections.are_sought() {
-            let Some(idle) = self.pool(pool).take_idle(backend, counters(self.id)) else {
+            let found = self.pool(pool).take_idle(backend, counters(self.id)).unwrap_or_else(|Unasked| {
+                self.distrust(pool, backend);
+                None
+            });
+            let Some(idle) = found else {
                 let others = (0..self.peers.len()).filter(|&other| other != self.id);
                 if let Some(other) = others.max_by_key(|&other| counters(other).idle.get())
                     && counters(other).idle.get() > 0

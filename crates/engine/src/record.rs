@@ -113,6 +113,8 @@ fn count<D: Downstream>(worker: &Worker, down: &D, facts: &Facts) {
         Some(Cause::BodyTooSlow) => counters.slow_bodies.add(1),
         Some(Cause::ClientTooSlow) => counters.slow_readers.add(1),
         Some(Cause::Truncated | Cause::IdleTimeout) if facts.answer_begun => counters.truncated.add(1),
+        // Those without a route were refused by their heads, and counted there.
+        Some(Cause::BadRequest { .. } | Cause::BodyTooLarge) if facts.route.is_some() => counters.refused.add(1),
         _ => {}
     }
 }
@@ -127,7 +129,8 @@ fn line<D: Downstream>(worker: &Worker, down: &D, facts: &Facts) -> String {
         client: facts.client.to_string(),
         method: &text(request.method_span.of(buf)),
         host: &text(request.authority.of(buf)),
-        path: &text(request.path(buf)),
+        // Of a request whose line could not be read, nothing is known.
+        path: &text(if request.method_span.is_empty() { b"" } else { request.path(buf) }),
         version: match request.version {
             Version::Http10 => "HTTP/1.0",
             Version::Http11 => "HTTP/1.1",

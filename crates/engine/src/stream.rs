@@ -43,6 +43,17 @@ impl Loose {
     }
 }
 
+/// What has come on a connection that nobody has asked anything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Rest {
+    /// Nothing.
+    Quiet,
+    /// The end of the stream, be it proper or not.
+    Ended,
+    /// Bytes that belong to nothing.
+    Unasked,
+}
+
 impl Stream {
     /// Takes it from this thread's runtime.
     pub(crate) fn loosen(self) -> io::Result<Loose> {
@@ -93,15 +104,18 @@ impl Stream {
         }
     }
 
-    /// Whether nothing has come on an idle connection, as far as the last look at the kernel's events tells: neither
-    /// the end of the stream nor bytes that nobody asked for.
-    pub(crate) fn is_quiet(&self) -> bool {
+    /// What has come on an idle connection, as far as the last look at the kernel's events tells.
+    pub(crate) fn rest(&self) -> Rest {
         let mut byte = [0];
         let read = match self {
             Self::Tcp(tcp) => tcp.try_read(&mut byte),
             Self::Unix(unix) => unix.try_read(&mut byte),
         };
-        matches!(read, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+        match read {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Rest::Quiet,
+            Ok(1..) => Rest::Unasked,
+            _ => Rest::Ended,
+        }
     }
 
     /// Whether the peer has ended its direction or is gone, as far as the last look at the kernel's events tells, even
@@ -127,7 +141,7 @@ impl Stream {
         }
     }
 
-    /// As the opposite of `is_quiet`, but asks the kernel itself.
+    /// Whether something has come on an idle connection, as the kernel itself tells.
     pub(crate) fn is_stale(&self) -> bool {
         let mut byte = [std::mem::MaybeUninit::uninit(); 1];
         let flags = libc::MSG_PEEK | libc::MSG_DONTWAIT;

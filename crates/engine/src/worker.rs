@@ -308,6 +308,18 @@ impl Worker {
         }
     }
 
+    /// A backend has sent what nobody asked for: none of its connections is used again for a while.
+    pub(crate) fn distrust(&self, pool: PoolId, backend: usize) {
+        if self.pool(pool).distrust(backend, &self.counters().pools[pool.0 as usize][backend]) {
+            let pool = self.plan.pool(pool);
+            let (name, pool) = (&pool.backends[backend].name, &pool.name);
+            tracing::warn!(
+                "backend {name} of pool {pool} has sent bytes that nobody asked for, as an answer too many or a body behind \
+                 one that has none; for a while each of its connections serves one request only"
+            );
+        }
+    }
+
     async fn housekeep(self: Rc<Self>) {
         let mut ticks = tokio::time::interval(HOUSEKEEPING);
         loop {
@@ -316,7 +328,10 @@ impl Worker {
             self.flush_log();
             let now = Instant::now();
             for (index, pool) in self.pools.iter().enumerate() {
-                pool.reap(now, self.plan.pools[index].idle_timeout, &self.counters().pools[index]);
+                let talking = pool.reap(now, self.plan.pools[index].idle_timeout, &self.counters().pools[index]);
+                for backend in talking {
+                    self.distrust(PoolId(u32::try_from(index).unwrap_or(0)), backend);
+                }
             }
         }
     }

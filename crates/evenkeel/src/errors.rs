@@ -66,6 +66,9 @@ fn text(line: &Value, name: &str) -> String {
 
 /// Method, host and path, cut where the line would be for nobody to read; `--json` has the whole.
 fn request(line: &Value) -> String {
+    if line["method"] == "" {
+        return "unreadable".to_owned();
+    }
     let whole = format!("{} {}{}", text(line, "method"), text(line, "host"), text(line, "path"));
     match whole.char_indices().nth(REQUEST_CHARACTERS) {
         None => whole,
@@ -109,6 +112,11 @@ mod tests {
         let request = request(&line);
         assert_eq!(request.chars().count(), REQUEST_CHARACTERS + 1);
         assert!(request.starts_with("GET x/é") && request.ends_with("é…"), "{request}");
+    }
+
+    #[test]
+    fn request_whose_line_could_not_be_read_is_said_to_be_so() {
+        assert_eq!(request(&json!({ "method": "", "host": "", "path": "" })), "unreadable");
     }
 
     #[test]

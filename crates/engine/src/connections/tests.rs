@@ -79,7 +79,7 @@ fn an_open_connection_goes_from_one_thread_to_another_and_works() {
     testing::run(async move {
         let found = poll_fn(|cx| seeking.poll(cx)).await;
         let mut stream = found.stream.expect("it is open").settle().expect("a runtime");
-        assert!(stream.is_quiet());
+        assert_eq!(stream.rest(), crate::stream::Rest::Quiet);
         let sent = poll_fn(|cx| stream.poll_write(cx, b"hello")).await;
         assert_eq!(sent.expect("it is open"), 5);
         peer.set_nonblocking(false).expect("a socket");

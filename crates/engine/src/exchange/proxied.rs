@@ -296,6 +296,8 @@ impl<'a, D: Downstream> Proxied<'a, D> {
             if outcome.is_ok() && self.answer.keep_alive && !was_tunnel && self.feed.done && up.link.is_reusable() {
                 let since = self.facts.times.first_byte.unwrap_or(self.facts.times.started);
                 up.attempt.give_back(up.link.into_stream(), since);
+            } else if outcome.is_ok() && !was_tunnel && up.link.has_unasked() {
+                up.attempt.distrust();
             }
         }
         self.worker.answers.put(self.answer);

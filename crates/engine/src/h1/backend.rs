@@ -116,6 +116,11 @@ impl<'w> BackendLink<'w> {
         self.link.read_done() && self.link.write_done() && !self.link.has_input() && !self.write_failed
     }
 
+    /// Whether bytes have come behind the end of the answer.
+    pub(crate) fn has_unasked(&self) -> bool {
+        self.link.read_done() && self.link.has_input()
+    }
+
     pub(crate) fn into_stream(self) -> Stream {
         self.link.into_stream()
     }

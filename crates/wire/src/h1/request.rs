@@ -36,7 +36,7 @@ pub fn parse_request(buf: &[u8], limits: &Limits, out: &mut Request) -> Result<P
     match read_head(head, limits, out) {
         Ok(end) => Ok(Parsed::Complete(end)),
         Err(stop) => {
-            keep_line(head, limits, out);
+            keep_line(head, out);
             match stop {
                 Stop::Refused(refusal) => Err(refusal),
                 Stop::Partial if head.len() == limit => Err(Refusal { status: 431, why: "request head too large" }),
@@ -46,12 +46,26 @@ pub fn parse_request(buf: &[u8], limits: &Limits, out: &mut Request) -> Result<P
     }
 }
 
-/// Forgets all but the request line of a head that is not whole or refused, and that, too, if it is at fault.
+/// Forgets all but the request line of a head that is not whole or refused, and that, too, where it is at fault.
 #[cold]
-fn keep_line(buf: &[u8], limits: &Limits, out: &mut Request) {
+fn keep_line(buf: &[u8], out: &mut Request) {
+    // Only a target that was read has an end, and what must follow it is the version and the line's end.
+    let end = out.query.end as usize;
+    let line = Request {
+        method: out.method,
+        method_span: out.method_span,
+        authority: out.authority,
+        path: out.path,
+        query: out.query,
+        has_query: out.has_query,
+        version: out.version,
+        ..Request::default()
+    };
     out.clear();
-    if skip_empty_lines(buf).and_then(|start| read_request_line(buf, start, limits, out)).is_err() {
-        out.clear();
+    let after_target = buf.get(end..).and_then(<[u8]>::first_chunk::<11>);
+    if let Some([b' ', b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'0'..=b'9', b'\r', b'\n']) = after_target {
+        let (fields, normal_path) = (std::mem::take(&mut out.fields), std::mem::take(&mut out.normal_path));
+        *out = Request { fields, normal_path, ..line };
     }
 }
 

@@ -127,6 +127,7 @@ fn a_body_that_goes_wrong_while_the_answer_runs_cuts_both_sides() {
             assert_eq!(cause(&front.failure().await), (expected, 1));
             front.at_rest().await;
             assert_eq!((front.counters(0).failures.get(), front.counters(0).idle.get()), (0, 0));
+            assert_eq!(front.worker.counters().listeners[0].refused.get(), 1);
         });
     }
 }
