@@ -340,7 +340,13 @@ impl Attempt {
                 connect_tcp(address).await
             }
         };
-        connected.map_err(ConnectError::from)
+        connected.map_err(|error| {
+            let failed = ConnectError::from(&error);
+            if matches!(failed, ConnectError::Local) {
+                self.worker.room.complain("cannot open connections to backends", &error);
+            }
+            failed
+        })
     }
 
     /// Gives a connection back for reuse, unless the pool has enough or the backend is out.
@@ -381,8 +387,8 @@ async fn connect_tcp(address: SocketAddr) -> io::Result<Stream> {
     Ok(Stream::Tcp(tcp))
 }
 
-impl From<io::Error> for ConnectError {
-    fn from(error: io::Error) -> Self {
+impl From<&io::Error> for ConnectError {
+    fn from(error: &io::Error) -> Self {
         const OURS: [i32; 6] =
             [libc::EADDRNOTAVAIL, libc::EMFILE, libc::ENFILE, libc::ENOBUFS, libc::ENOMEM, libc::EAGAIN];
         if error.raw_os_error().is_some_and(|code| OURS.contains(&code)) { Self::Local } else { Self::Failed }

@@ -4,14 +4,11 @@ use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
 /// Bytes given to a socket that its peer has not acknowledged (TCP), or not read (Unix sockets; what they take up there).
+#[expect(unsafe_code, reason = "no library offers it, and without it a slow client looks like one that is gone")]
 pub(crate) fn unsent(socket: BorrowedFd<'_>) -> io::Result<u64> {
     let mut bytes: libc::c_int = 0;
     // SAFETY: the descriptor is open as long as it is borrowed, and TIOCOUTQ (which sockets call SIOCOUTQ) writes one int
     // to the address given, which is that of one.
-    #[expect(
-        unsafe_code,
-        reason = "no library offers it, and without it nobody can tell a slow client from a gone one"
-    )]
     let done = unsafe { libc::ioctl(socket.as_raw_fd(), libc::TIOCOUTQ, &raw mut bytes) };
     if done < 0 {
         return Err(io::Error::last_os_error());

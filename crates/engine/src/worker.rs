@@ -25,6 +25,7 @@ use crate::buffers::{Buffers, Most};
 use crate::counters::WorkerCounters;
 use crate::listen::{Group, Sockets};
 use crate::report::{Report, Reports};
+use crate::room::{Asked, Room};
 use crate::seam::Peer;
 use crate::shared::Shared;
 use crate::timers::Timers;
@@ -38,9 +39,6 @@ const LOG_BATCH_BYTES: usize = 32 * 1024;
 /// How often idle connections are looked at and gathered log lines sent.
 const HOUSEKEEPING: Duration = Duration::from_millis(500);
 
-/// At most one complaint about accepting in so many milliseconds.
-const COMPLAINT_MS: u64 = 10_000;
-
 /// What the control plane and other workers ask of a worker.
 #[derive(Debug)]
 pub(crate) enum Command {
@@ -48,6 +46,8 @@ pub(crate) enum Command {
     BackendChanged { pool: PoolId, backend: usize },
     /// Another worker has too many connections: serve this one.
     Take(Accepted),
+    /// Something of the system's is short: give up what is idle.
+    MakeRoom,
     /// Take no new connections, end idle ones, finish what runs within this time.
     Finish { grace: Duration },
 }
@@ -198,7 +198,7 @@ pub(crate) struct Worker {
     started: Instant,
     reports: Reports,
     log: RefCell<Vec<u8>>,
-    complained_ms: Cell<u64>,
+    pub(crate) room: Room,
 }
 
 impl Worker {
@@ -228,7 +228,7 @@ impl Worker {
             started: Instant::now(),
             reports: seed.reports,
             log: RefCell::default(),
-            complained_ms: Cell::new(0),
+            room: Room::default(),
             plan: seed.plan,
             shared: seed.shared,
         })
@@ -243,6 +243,7 @@ impl Worker {
             match command {
                 Command::BackendChanged { pool, backend } => self.backend_changed(pool, backend),
                 Command::Take(accepted) => accept::take(&self, accepted),
+                Command::MakeRoom => self.room.give_up(&self, Asked::ByAnother),
                 Command::Finish { grace } => {
                     self.stopping.set(true);
                     self.stop.notify_waiters();
@@ -299,7 +300,7 @@ impl Worker {
         }
     }
 
-    /// Gives descriptors back when the system has no more: idle connections to backends are a luxury then.
+    /// Closes idle connections to backends.
     pub(crate) fn close_all_idle(&self) {
         for (index, pool) in self.pools.iter().enumerate() {
             for (backend, counters) in self.counters().pools[index].iter().enumerate() {
@@ -340,19 +341,6 @@ impl Worker {
             self.counters().log_dropped.add(lost);
         });
         heard.is_ok()
-    }
-
-    /// Says, seldom enough, that the system could not give us a connection.
-    pub(crate) fn accept_failed(&self, error: &io::Error) {
-        // Never 0, which means that there was no complaint yet.
-        let now = self.now_ms(Instant::now()) + 1;
-        let last = self.complained_ms.get();
-        if last == 0 || now.saturating_sub(last) > COMPLAINT_MS {
-            self.complained_ms.set(now);
-            tracing::warn!(
-                "cannot accept connections: {error}; raise the descriptor limit (LimitNOFILE=) or lower limits.connections"
-            );
-        }
     }
 
     /// Takes a line for the access log.

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::task::{Context, Poll};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use policy::pace;
 use policy::plan::{Pool, ProxyVersion};
@@ -19,12 +19,16 @@ use crate::backends::{Attempt, ConnectError};
 use crate::cause::Cause;
 use crate::h1::{BackendLink, HeadError, RequestHead};
 use crate::report::Report;
+use crate::room::Asked;
 use crate::seam::{AnswerHead, Changes, Cut, Downstream, PumpError, Side, poll_pump};
 use crate::stream::Stream;
 use crate::timers::NO_BACKEND;
 
 /// More interim answers than this to one request are an attack or a fault.
 const INTERIM_ANSWERS: u32 = 16;
+
+/// What idle connections get to close before a connection is tried again for which the system had no more.
+const ROOM_PAUSE: Duration = Duration::from_millis(20);
 
 /// Why an attempt brought no answer.
 pub(super) enum Failed {
@@ -90,21 +94,21 @@ impl<'a, D: Downstream> Proxied<'a, D> {
                 return Ok((stream, true));
             }
         }
-        let timer = self.down.timer();
-        timer.set_earlier(Instant::now(), self.target.timeouts.connect, self.until);
-        // Boxed, since most exchanges need none and would carry its room about.
-        let mut connecting = Box::pin(attempt.connect());
-        let connected = poll_fn(|cx| match connecting.as_mut().poll(cx) {
-            Poll::Ready(connected) => Poll::Ready(Some(connected)),
-            Poll::Pending => timer.poll_late(cx).map(|()| None),
-        });
-        let failure = match connected.await {
+        let mut connected = self.connect(attempt).await;
+        if let Some(Err(ConnectError::Local)) = connected {
+            // What is idle goes, and then there may be room.
+            self.worker.room.give_up(self.worker, Asked::ForDescriptors);
+            let timer = self.down.timer();
+            timer.set_earlier(Instant::now(), Some(ROOM_PAUSE), self.until);
+            poll_fn(|cx| timer.poll_late(cx)).await;
+            connected = self.connect(attempt).await;
+        }
+        let failure = match connected {
             Some(Ok(stream)) => {
                 self.facts.times.connected = Some(Instant::now());
                 return Ok((stream, false));
             }
             Some(Err(ConnectError::Local)) => {
-                self.worker.close_all_idle();
                 return Err(Failed::Attempt(Failure::Connect, Cause::LocalExhausted));
             }
             Some(Err(ConnectError::Unresolved)) => Cause::Unresolved,
@@ -114,6 +118,19 @@ impl<'a, D: Downstream> Proxied<'a, D> {
         };
         self.worker.report(Report::ConnectFailed { pool: attempt.pool, backend: attempt.backend });
         Err(Failed::Attempt(Failure::Connect, failure))
+    }
+
+    /// Opens a connection; `None` when that took too long.
+    async fn connect(&self, attempt: &Attempt) -> Option<Result<Stream, ConnectError>> {
+        let timer = self.down.timer();
+        timer.set_earlier(Instant::now(), self.target.timeouts.connect, self.until);
+        // Boxed, since most exchanges need none and would carry its room about.
+        let mut connecting = Box::pin(attempt.connect());
+        poll_fn(|cx| match connecting.as_mut().poll(cx) {
+            Poll::Ready(connected) => Poll::Ready(Some(connected)),
+            Poll::Pending => timer.poll_late(cx).map(|()| None),
+        })
+        .await
     }
 
     /// Encodes the request head for this attempt.
