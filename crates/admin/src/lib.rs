@@ -14,6 +14,7 @@
 mod access;
 mod api;
 mod bind;
+mod guests;
 mod metrics;
 mod openapi;
 mod page;

@@ -229,8 +229,8 @@ fn roomier(worker: &Worker) -> Option<usize> {
         return None;
     }
     let counts = worker.shared.workers.iter().map(|w| w.connections.load(Ordering::Relaxed));
-    let most = counts.enumerate().filter(|&(index, _)| index != worker.id).max_by_key(|&(_, count)| count);
-    most.map(|(index, _)| index)
+    let others = counts.enumerate().filter(|&(index, count)| index != worker.id && count > 0);
+    others.max_by_key(|&(_, count)| count).map(|(index, _)| index)
 }
 
 fn listener(worker: &Worker, id: ListenerId) -> &Listener {

@@ -64,11 +64,13 @@ impl Engine {
     /// Starts one thread for each worker; the number of workers is that for which `groups` was bound.
     ///
     /// # Errors
-    /// A thread or runtime could not be made.
+    /// A thread or runtime could not be made. Those that had started have ended by then.
     pub fn start(plan: Arc<Plan>, groups: Vec<Group>, workers: usize, reports: Reports) -> io::Result<Self> {
         let shared = Shared::new(&plan, workers);
         let (commands, inboxes): (Vec<_>, Vec<_>) = (0..workers).map(|_| unbounded_channel()).unzip();
-        let mut threads = Vec::new();
+        let mut engine = Self { shared: Arc::clone(&shared), commands: commands.clone(), threads: Vec::new() };
+        let (ready, started) = std::sync::mpsc::channel();
+        let mut outcome = Ok(());
         for (id, (commands_in, doors)) in inboxes.into_iter().zip(doors(groups, workers)).enumerate() {
             let seed = Seed {
                 id,
@@ -77,10 +79,20 @@ impl Engine {
                 peers: commands.clone(),
                 reports: reports.clone(),
             };
-            let thread = std::thread::Builder::new().name(format!("worker-{id}"));
-            threads.push(thread.spawn(move || seed.run(commands_in, doors))?);
+            let (thread, ready) = (std::thread::Builder::new().name(format!("worker-{id}")), ready.clone());
+            match thread.spawn(move || seed.run(commands_in, doors, &ready)) {
+                Ok(thread) => engine.threads.push(thread),
+                Err(error) => outcome = outcome.and(Err(error)),
+            }
         }
-        Ok(Self { shared, commands, threads })
+        drop(ready);
+        outcome = started.iter().take(engine.threads.len()).fold(outcome, Result::and);
+        if let Err(error) = outcome {
+            engine.finish(Duration::ZERO);
+            engine.join();
+            return Err(error);
+        }
+        Ok(engine)
     }
 
     /// The state shared with the workers: standings to write, counters to read.
@@ -149,12 +161,21 @@ pub(crate) struct Seed {
 }
 
 impl Seed {
-    fn run(self, commands: UnboundedReceiver<Command>, doors: Vec<accept::Door>) {
+    /// Says whether it can, and then works to the end.
+    fn run(
+        self,
+        commands: UnboundedReceiver<Command>,
+        doors: Vec<accept::Door>,
+        ready: &std::sync::mpsc::Sender<io::Result<()>>,
+    ) {
         let mut builder = tokio::runtime::Builder::new_current_thread();
-        match builder.enable_io().enable_time().build_local(tokio::runtime::LocalOptions::default()) {
-            Ok(runtime) => runtime.block_on(Worker::new(self).run(commands, doors)),
-            Err(error) => tracing::error!("worker {} cannot start: {error}", self.id),
-        }
+        let runtime = match builder.enable_io().enable_time().build_local(tokio::runtime::LocalOptions::default()) {
+            Ok(runtime) => runtime,
+            Err(error) => return drop(ready.send(Err(error))),
+        };
+        // Whoever started it waits for this.
+        let _ = ready.send(Ok(()));
+        runtime.block_on(Worker::new(self).run(commands, doors));
     }
 }
 
