@@ -3,7 +3,7 @@
 use std::process::Command;
 use std::time::Duration;
 
-use crate::harness::{Backend, Evenkeel, GET, Method, OK, Setup, Wire, eventually, figure};
+use crate::harness::{Backend, Evenkeel, GET, Method, OK, Setup, Wire, binary, eventually, figure};
 
 /// Sets how many descriptors a running process may have, in all.
 fn allow(front: &Evenkeel, descriptors: usize) {
@@ -22,6 +22,16 @@ fn allow_no_more(front: &Evenkeel) {
         (0..).find(|&number| !is_open(number)).unwrap()
     };
     allow(front, (0..60).map(|_| lowest_free()).min().unwrap());
+}
+
+#[test]
+fn a_start_that_fails_for_want_of_descriptors_ends() {
+    let backend = Backend::answering(OK);
+    let mut few = Command::new("sh");
+    few.args(["-c", "ulimit -n 36; exec \"$0\" \"$@\""]).arg(binary());
+    let (status, log) = Setup::new(&backend).workers(8).run_to_end(few);
+    assert_eq!(status.code(), Some(1), "{log}");
+    assert!(log.contains("cannot start: Too many open files"), "{log}");
 }
 
 fn is_served(client: &mut Wire) -> bool {

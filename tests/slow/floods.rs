@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use super::stage::{Neighbour, Pond};
+use super::stage::{Neighbour, Pond, before};
 use crate::harness::{Backend, Evenkeel, GET, Method, OK, Setup, Wire, cpu_seconds, eventually, figure};
 
 /// What becomes of each connection of a flood.
@@ -72,16 +72,16 @@ fn a_flood_of_connections_harms_nobody() {
         ("say nothing, 1,000 at a time", Then::Stays(1000)),
     ] {
         for workers in [1, 4] {
-            let pond = Pond::new();
-            let front = Setup::over([pond.address.as_str()]).workers(workers).start();
+            let (pond, calm) = (Pond::new(), Backend::answering(OK));
+            let front = before(&pond, &calm).workers(workers).start();
             let neighbour = Neighbour::of(&front);
             eventually("the neighbour is served", || neighbour.served() > 5);
-            let (flood, began, before) = (Flood::of(&front, then), Instant::now(), cpu_seconds(front.pid()));
+            let (flood, began, at_first) = (Flood::of(&front, then), Instant::now(), cpu_seconds(front.pid()));
             std::thread::sleep(lasting);
             let served = neighbour.served();
             eventually("the neighbour is served still", || neighbour.served() > served + 5);
             let (rate, spent) =
-                (flood.made() as f64 / began.elapsed().as_secs_f64(), cpu_seconds(front.pid()) - before);
+                (flood.made() as f64 / began.elapsed().as_secs_f64(), cpu_seconds(front.pid()) - at_first);
             drop(flood);
             let unharmed = neighbour.unharmed();
             figure(&format!(
@@ -94,8 +94,8 @@ fn a_flood_of_connections_harms_nobody() {
 
 #[test]
 fn at_the_limit_silent_connections_make_room() {
-    let pond = Pond::new();
-    let front = Setup::over([pond.address.as_str()]).more("[limits]\nconnections = 100").start();
+    let (pond, calm) = (Pond::new(), Backend::answering(OK));
+    let front = before(&pond, &calm).more("[limits]\nconnections = 100").start();
     let mut silent: Vec<Wire> = (0..100).map(|_| front.client()).collect();
     eventually("it is full", || front.counter("connections") == 100);
     // Until they have been silent for longer than anybody is spared.

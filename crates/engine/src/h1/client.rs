@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use policy::plan::ListenerId;
 use wire::h1::{Parsed, parse_request};
-use wire::head::{Framing, Request, Version};
+use wire::head::{Request, Version};
 use wire::proxy;
 
 use super::encode::{self, put_answer, put_own};
@@ -487,8 +487,8 @@ impl Downstream for Client<'_> {
     fn answer(&mut self, own: &OwnAnswer<'_>) {
         let facts = self.facts(own.request_done);
         self.keep_alive = facts.keep_alive;
-        put_own(&mut self.link.mem.out, facts, own);
-        self.link.begin_write(Framing::None);
+        let framing = put_own(&mut self.link.mem.out, facts, own);
+        self.link.begin_write(framing);
     }
 
     fn become_tunnel(&mut self) {
