@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use socket2::{Domain, Socket, Type};
 
-use crate::harness::{Evenkeel, GET, Method, OK, Wire};
+use crate::harness::{Backend, Evenkeel, Method, OK, Setup, Wire};
 
 /// Connections of a crowd.
 pub(super) const CROWD: usize = 2000;
@@ -21,6 +21,15 @@ pub(super) const BIG: usize = 16 * 1024 * 1024;
 const DESCRIPTORS: u64 = 2 * CROWD as u64 + 1500;
 /// Kernel buffers of the crowd's ends: an attacker's are small, and thousands of grown ones would be gigabytes.
 const KERNEL_BYTES: usize = 32 * 1024;
+
+/// What the neighbour asks: of another backend than the crowd does.
+const CALM: &str = "GET /calm HTTP/1.1\r\nHost: shop.example\r\n\r\n";
+
+/// A pond for the crowd, and a backend for the neighbour.
+pub(super) fn before(pond: &Pond, calm: &Backend) -> Setup {
+    let route = "[[route]]\npath = \"/calm\"\npool = \"calm\"";
+    Setup::over([pond.address.as_str()]).more(route).more_pool("calm", calm)
+}
 
 /// One crowd at a time; `None` where this process may not open so many descriptors.
 pub(super) fn turn() -> Option<MutexGuard<'static, ()>> {
@@ -246,7 +255,7 @@ fn ask(kept: &mut Option<Wire>, address: &str, keeps: bool) -> Result<(), String
             connect()?
         }
     };
-    wire.try_send(GET).map_err(|error| format!("send: {error}"))?;
+    wire.try_send(CALM).map_err(|error| format!("send: {error}"))?;
     let answer = wire.read_answer(Method::Other).map_err(|broken| format!("{broken:?}"))?;
     if answer.status() != 200 {
         return Err(format!("{answer:?}"));

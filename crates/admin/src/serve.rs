@@ -16,22 +16,23 @@ use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::runtime::{Builder, Runtime};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::sync::oneshot;
 use tokio::time::{sleep, timeout};
 
 use crate::access::{Gate, Peer};
 use crate::api;
 use crate::bind::{Bound, SocketFile};
+use crate::guests::{Guest, Guests};
 
 /// Connections at once, over all TCP addresses and again on the socket, so that nobody from outside can keep the operator
-/// out; more wait to be accepted.
+/// out; the oldest that waits for its client makes room for the next.
 const CONNECTIONS: usize = 256;
 /// Bytes of a request head.
 const HEADER_BYTES: usize = 32 << 10;
 /// Field lines of a request head.
 const HEADER_FIELDS: usize = 64;
 /// For a request head, and between two requests.
-const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
+const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 /// After it even a busy connection ends, so that one whose client reads nothing does not stay for ever.
 const CONNECTION_TIMEOUT: Duration = Duration::from_secs(3600);
 /// After an accept that failed for want of descriptors or memory.
@@ -103,47 +104,54 @@ fn run(runtime: &Runtime, bound: Bound, router: Router, stopped: oneshot::Receiv
 }
 
 fn listen(bound: Bound, router: Router) -> io::Result<Option<SocketFile>> {
-    let turns = Arc::new(Semaphore::new(CONNECTIONS));
+    let guests = Guests::new(CONNECTIONS);
     let service = TowerToHyperService::new(router);
     for listener in bound.tcp {
         let listener = TcpListener::from_std(listener)?;
-        tokio::spawn(accept_tcp(listener, service.clone(), Arc::clone(&turns)));
+        tokio::spawn(accept_tcp(listener, service.clone(), Arc::clone(&guests)));
     }
     let Some((listener, file)) = bound.unix else { return Ok(None) };
-    let turns = Arc::new(Semaphore::new(CONNECTIONS));
-    tokio::spawn(accept_unix(UnixListener::from_std(listener)?, service, turns));
+    let guests = Guests::new(CONNECTIONS);
+    tokio::spawn(accept_unix(UnixListener::from_std(listener)?, service, guests));
     Ok(Some(file))
 }
 
-async fn accept_tcp(listener: TcpListener, service: TowerToHyperService<Router>, turns: Arc<Semaphore>) {
-    while let Ok(turn) = Arc::clone(&turns).acquire_owned().await {
+async fn accept_tcp(listener: TcpListener, service: TowerToHyperService<Router>, guests: Arc<Guests>) {
+    loop {
         match listener.accept().await {
             Ok((stream, peer)) => {
-                tokio::spawn(converse(stream, Peer::Ip(peer.ip()), service.clone(), turn));
+                let guest = guests.admit().await;
+                tokio::spawn(converse(stream, Peer::Ip(peer.ip()), service.clone(), guest));
             }
             Err(_) => sleep(ACCEPT_PAUSE).await,
         }
     }
 }
 
-async fn accept_unix(listener: UnixListener, service: TowerToHyperService<Router>, turns: Arc<Semaphore>) {
-    while let Ok(turn) = Arc::clone(&turns).acquire_owned().await {
+async fn accept_unix(listener: UnixListener, service: TowerToHyperService<Router>, guests: Arc<Guests>) {
+    loop {
         match listener.accept().await {
             Ok((stream, _)) => {
-                tokio::spawn(converse(stream, Peer::Unix, service.clone(), turn));
+                let guest = guests.admit().await;
+                tokio::spawn(converse(stream, Peer::Unix, service.clone(), guest));
             }
             Err(_) => sleep(ACCEPT_PAUSE).await,
         }
     }
 }
 
-async fn converse<S>(stream: S, peer: Peer, router: TowerToHyperService<Router>, turn: OwnedSemaphorePermit)
+async fn converse<S>(stream: S, peer: Peer, router: TowerToHyperService<Router>, guest: Guest)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let service = service_fn(move |mut request: Request<Incoming>| {
+    let service = service_fn(|mut request: Request<Incoming>| {
         request.extensions_mut().insert(peer);
-        router.call(request)
+        let (served, busy) = (router.call(request), guest.is_served());
+        async move {
+            let answer = served.await;
+            drop(busy);
+            answer
+        }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -151,9 +159,11 @@ where
         .max_buf_size(HEADER_BYTES)
         .max_headers(HEADER_FIELDS)
         .serve_connection(TokioIo::new(stream), service);
-    // How a connection ends is the client's business.
-    let _ = timeout(CONNECTION_TIMEOUT, connection).await;
-    drop(turn);
+    tokio::select! {
+        // How a connection ends is the client's business.
+        _ = timeout(CONNECTION_TIMEOUT, connection) => {}
+        () = guest.must_leave() => {}
+    }
 }
 
 #[cfg(test)]

@@ -18,12 +18,20 @@ use tokio::sync::futures::Notified;
 
 use crate::clients::ClientPlace;
 use crate::h1::{Connection, Greeting};
+use crate::room::Asked;
 use crate::seam::Peer;
 use crate::stream::Stream;
 use crate::worker::{Command, Worker};
 
 /// Pause after the system had no descriptor or memory for a connection.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(50);
+/// As [`EXHAUSTED_PAUSE`], when idle connections are closing meanwhile.
+const ROOM_PAUSE: Duration = Duration::from_millis(10);
+const CANNOT_ACCEPT: &str = "cannot accept connections";
+/// Accepted in a row before those who are in already get their turn.
+const TURN: u32 = 64;
+/// Taken of the kernel's queue when a listener closes, which is more than it holds: who floods it must not keep it open.
+const LAST_TAKEN: u32 = 8192;
 /// A worker hands new connections on while it has more than 5/4 of the mean and this many.
 const UNEVEN_SLACK: usize = 16;
 
@@ -62,28 +70,30 @@ pub(crate) async fn run(worker: Rc<Worker>, door: Door) {
     if let Err(error) = ended
         && error.kind() != io::ErrorKind::WouldBlock
     {
-        worker.accept_failed(&error);
+        worker.room.complain(CANNOT_ACCEPT, &error);
     }
 }
 
 /// Lets in what the kernel has queued without the runtime having heard of it: it would be reset with the socket.
 /// Ends with the error that says that there is no more.
 fn empty_tcp(worker: &Rc<Worker>, id: ListenerId, socket: &std::net::TcpListener) -> io::Result<()> {
-    loop {
+    for _ in 0..LAST_TAKEN {
         let (stream, peer) = socket.accept()?;
         stream.set_nonblocking(true)?;
         let local = stream.local_addr()?;
         admit_tcp(worker, (id, local), TcpStream::from_std(stream)?, peer);
     }
+    Ok(())
 }
 
 /// As [`empty_tcp`]; the queue is that of all workers.
 fn empty_unix(worker: &Rc<Worker>, id: ListenerId, socket: &std::os::unix::net::UnixListener) -> io::Result<()> {
-    loop {
+    for _ in 0..LAST_TAKEN {
         let (stream, _) = socket.accept()?;
         stream.set_nonblocking(true)?;
         admit_unix(worker, id, UnixStream::from_std(stream)?);
     }
+    Ok(())
 }
 
 async fn accept_tcp(worker: &Rc<Worker>, id: ListenerId, socket: &TcpListener) {
@@ -91,6 +101,7 @@ async fn accept_tcp(worker: &Rc<Worker>, id: ListenerId, socket: &TcpListener) {
     // A socket bound to all addresses does not know which one a client came to; only PROXY headers tell it on.
     let asks = bound.ip().is_unspecified() && worker.plan.pools.iter().any(|pool| pool.send_proxy.is_some());
     let mut stop = pin!(worker.stop.notified());
+    let mut taken = 0;
     loop {
         let next = poll_fn(|cx| {
             let accepted = socket.poll_accept(cx);
@@ -100,6 +111,7 @@ async fn accept_tcp(worker: &Rc<Worker>, id: ListenerId, socket: &TcpListener) {
             Some(Ok((stream, peer))) => {
                 let local = if asks { stream.local_addr().unwrap_or(bound) } else { bound };
                 admit_tcp(worker, (id, local), stream, peer);
+                take_turns(&mut taken).await;
             }
             Some(Err(error)) => pause_after(worker, &error).await,
             None => return,
@@ -109,16 +121,29 @@ async fn accept_tcp(worker: &Rc<Worker>, id: ListenerId, socket: &TcpListener) {
 
 async fn accept_unix(worker: &Rc<Worker>, id: ListenerId, socket: &UnixListener) {
     let mut stop = pin!(worker.stop.notified());
+    let mut taken = 0;
     loop {
         let next = poll_fn(|cx| {
             let accepted = socket.poll_accept(cx);
             or_stop(worker, stop.as_mut(), cx, accepted)
         });
         match next.await {
-            Some(Ok((stream, _))) => admit_unix(worker, id, stream),
+            Some(Ok((stream, _))) => {
+                admit_unix(worker, id, stream);
+                take_turns(&mut taken).await;
+            }
             Some(Err(error)) => pause_after(worker, &error).await,
             None => return,
         }
+    }
+}
+
+/// A flood of newcomers must not keep those waiting who are in already.
+async fn take_turns(taken: &mut u32) {
+    *taken += 1;
+    if *taken == TURN {
+        *taken = 0;
+        tokio::task::yield_now().await;
     }
 }
 
@@ -139,9 +164,10 @@ fn or_stop<T>(
 async fn pause_after(worker: &Worker, error: &io::Error) {
     // A connection that its client has already given up is nobody's fault.
     if !matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::Interrupted) {
-        worker.accept_failed(error);
-        worker.close_all_idle();
-        tokio::time::sleep(EXHAUSTED_PAUSE).await;
+        worker.room.complain(CANNOT_ACCEPT, error);
+        worker.room.give_up(worker, Asked::ForDescriptors);
+        let pause = if worker.timers.leaving() > 0 { ROOM_PAUSE } else { EXHAUSTED_PAUSE };
+        tokio::time::sleep(pause).await;
     }
 }
 
@@ -165,7 +191,7 @@ fn admit_tcp(worker: &Rc<Worker>, (id, local): (ListenerId, SocketAddr), stream:
     if worker.refuses_address(id, ip) {
         return Stream::Tcp(stream).end_with_reset();
     }
-    match less_loaded(worker) {
+    match less_loaded(worker).or_else(|| roomier(worker)) {
         Some(other) => hand_on(worker, other, (id, stream, peer)),
         None => open(worker, (id, local), Stream::Tcp(stream), peer),
     }
@@ -200,13 +226,23 @@ fn less_loaded(worker: &Worker) -> Option<usize> {
     counts().enumerate().min_by_key(|&(_, count)| count).map(|(index, _)| index).filter(|&index| index != worker.id)
 }
 
+/// At the limit, and with nobody idle here, the worker that has most to give up.
+fn roomier(worker: &Worker) -> Option<usize> {
+    if worker.peers.len() < 2 || worker.stopping.get() || worker.room.for_client(worker) {
+        return None;
+    }
+    let counts = worker.shared.workers.iter().map(|w| w.connections.load(Ordering::Relaxed));
+    let others = counts.enumerate().filter(|&(index, count)| index != worker.id && count > 0);
+    others.max_by_key(|&(_, count)| count).map(|(index, _)| index)
+}
+
 fn listener(worker: &Worker, id: ListenerId) -> &Listener {
     &worker.plan.listeners[usize::from(id.0)]
 }
 
 fn open(worker: &Rc<Worker>, (id, local): (ListenerId, SocketAddr), stream: Stream, peer: SocketAddr) {
     let counters = &worker.counters().listeners[usize::from(id.0)];
-    if worker.shared.connections() >= worker.shared.connection_limit.load(Ordering::Relaxed) {
+    if !worker.room.for_client(worker) {
         counters.over_limit.add(1);
         return;
     }

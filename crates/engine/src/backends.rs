@@ -457,7 +457,13 @@ impl Attempt {
         if connected.is_ok() {
             self.worker.pool(self.pool).outage.ended();
         }
-        connected.map(|stream| (stream, false)).map_err(ConnectError::from)
+        connected.map(|stream| (stream, false)).map_err(|error| {
+            let failed = ConnectError::from(&error);
+            if matches!(failed, ConnectError::Local) {
+                self.worker.room.complain("cannot open connections to backends", &error);
+            }
+            failed
+        })
     }
 
     /// Gets leave to open a connection, or one that is open already.
@@ -556,8 +562,8 @@ async fn connect_tcp(address: SocketAddr) -> io::Result<Stream> {
     Ok(Stream::Tcp(tcp))
 }
 
-impl From<io::Error> for ConnectError {
-    fn from(error: io::Error) -> Self {
+impl From<&io::Error> for ConnectError {
+    fn from(error: &io::Error) -> Self {
         const OURS: [i32; 6] =
             [libc::EADDRNOTAVAIL, libc::EMFILE, libc::ENFILE, libc::ENOBUFS, libc::ENOMEM, libc::EAGAIN];
         if error.raw_os_error().is_some_and(|code| OURS.contains(&code)) { Self::Local } else { Self::Failed }

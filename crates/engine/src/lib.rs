@@ -23,6 +23,7 @@ pub mod passive;
 mod queue;
 mod record;
 mod report;
+mod room;
 mod seam;
 mod shared;
 mod stream;

@@ -99,6 +99,13 @@ pub(crate) struct Changes<'a> {
     pub(crate) lines: &'a [u8],
 }
 
+impl OwnAnswer<'_> {
+    /// Whether the body goes with the head.
+    pub(crate) fn is_small(&self) -> bool {
+        self.body.len() <= OWN_BODY_BYTES
+    }
+}
+
 impl Changes<'_> {
     /// Whether a field of that name is dropped.
     pub(crate) fn drops(&self, name: &[u8]) -> bool {
@@ -117,6 +124,9 @@ pub(crate) struct AnswerHead<'a> {
     /// Whether the whole request has been read: only then can the connection serve another.
     pub(crate) request_done: bool,
 }
+
+/// Bodies of our own answers that are larger than this are pushed after their head, as the client takes them.
+pub(crate) const OWN_BODY_BYTES: usize = 8 * 1024;
 
 /// An answer of our own.
 #[derive(Default)]
@@ -139,7 +149,8 @@ pub(crate) trait Downstream: Source + Sink {
     fn interim(&mut self, head: &AnswerHead<'_>);
     /// Begins the answer; its body follows through [`Sink`].
     fn begin(&mut self, head: &AnswerHead<'_>);
-    /// Answers by itself, head and body; then `poll_end` sends it.
+    /// Answers by itself, with the body if that has no more than [`OWN_BODY_BYTES`], else it is for the caller to push;
+    /// then `poll_end` sends it.
     fn answer(&mut self, own: &OwnAnswer<'_>);
     /// After `begin` of a 101: both directions become raw bytes.
     fn become_tunnel(&mut self);

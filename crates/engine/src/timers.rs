@@ -24,13 +24,29 @@ const LONGEST_MS: u128 = 24 * 24 * 3600 * 1000;
 
 /// Nobody's backend: the entry waits for no backend in particular.
 pub(crate) const NO_BACKEND: u32 = u32::MAX;
+/// In place of a backend: a client's connection between two requests.
+pub(crate) const IDLE: u32 = u32::MAX - 1;
+/// In place of a backend: a client's connection that has not brought a whole head yet.
+pub(crate) const SILENT: u32 = u32::MAX - 2;
+/// In place of a backend: an idle or silent connection that was chosen to make room.
+const SHED: u32 = u32::MAX - 3;
+/// A silent connection gets so long to speak before it makes room for others.
+const SPARED_MS: Millis = 1000;
+/// Of the idle and silent connections, one in so many is shed at once,
+const SHED_ONE_IN: usize = 16;
+/// and no more than these.
+const SHED_MOST: usize = 64;
 
 #[derive(Default)]
 struct Table {
     due: Vec<Millis>,
+    /// When `due` was set last.
+    set_at: Vec<Millis>,
     backend: Vec<u32>,
     wakers: Vec<Option<Waker>>,
     free: Vec<u32>,
+    /// Entries marked [`SHED`].
+    leaving: usize,
     next_sweep: Option<Millis>,
     sweeper: Option<Waker>,
 }
@@ -80,6 +96,7 @@ impl Timers {
         let mut table = self.table.borrow_mut();
         let slot = table.free.pop().unwrap_or_else(|| {
             table.due.push(NEVER);
+            table.set_at.push(0);
             table.backend.push(NO_BACKEND);
             table.wakers.push(None);
             u32::try_from(table.due.len() - 1).unwrap_or(0)
@@ -100,6 +117,42 @@ impl Timers {
     /// Wakes every task that has an entry.
     pub(crate) fn wake_all(&self) {
         self.wake_where(|_, _| true);
+    }
+
+    /// Ends some connections that nobody would miss, as if their time had come: silent ones first, then idle ones, and of
+    /// each the oldest. How many.
+    pub(crate) fn shed(&self) -> usize {
+        let now = self.millis(Instant::now());
+        let mut shed: Vec<(bool, Millis, usize)> = {
+            let table = self.table.borrow();
+            let age = |slot: usize| now.wrapping_sub(table.set_at[slot]);
+            let is_spared = |slot: usize| table.backend[slot] == SILENT && age(slot) < SPARED_MS;
+            let slots = (0..table.due.len()).filter(|&slot| matches!(table.backend[slot], IDLE | SILENT));
+            let slots = slots.filter(|&slot| table.due[slot] != LATE && !is_spared(slot));
+            slots.map(|slot| (table.backend[slot] == IDLE, Millis::MAX - age(slot), slot)).collect()
+        };
+        let count = shed.len().div_ceil(SHED_ONE_IN).min(SHED_MOST);
+        if count < shed.len() {
+            shed.select_nth_unstable(count);
+        }
+        let woken: Vec<Waker> = {
+            let table = &mut *self.table.borrow_mut();
+            shed[..count].iter().for_each(|&(_, _, slot)| (table.due[slot], table.backend[slot]) = (LATE, SHED));
+            table.leaving += count;
+            shed[..count].iter().filter_map(|&(_, _, slot)| table.wakers[slot].clone()).collect()
+        };
+        woken.into_iter().for_each(Waker::wake);
+        count
+    }
+
+    /// Connections that were shed and are not closed yet.
+    pub(crate) fn leaving(&self) -> usize {
+        self.table.borrow().leaving
+    }
+
+    /// Entries, free ones included: what a walk costs.
+    pub(crate) fn len(&self) -> usize {
+        self.table.borrow().due.len()
     }
 
     fn wake_where(&self, wanted: impl Fn(&Table, usize) -> bool) {
@@ -176,9 +229,12 @@ impl Timers {
 impl Timer {
     /// Sets the deadline so long after `now`; `None` clears it.
     pub(crate) fn set(&self, now: Instant, wait: Option<Duration>) {
-        let Some(wait) = wait else { return self.clear() };
-        let due = self.timers.millis(now).wrapping_add(wait.as_millis().min(LONGEST_MS) as Millis);
-        self.set_due(due);
+        let now = self.timers.millis(now);
+        let Some(wait) = wait else {
+            self.timers.table.borrow_mut().set_at[self.slot as usize] = now;
+            return self.clear();
+        };
+        self.set_due(now, now.wrapping_add(wait.as_millis().min(LONGEST_MS) as Millis));
     }
 
     /// Sets the earlier of two waits from `now`.
@@ -191,9 +247,10 @@ impl Timer {
         self.set(now, wait);
     }
 
-    fn set_due(&self, due: Millis) {
+    fn set_due(&self, now: Millis, due: Millis) {
         let due = if due < LATE { due } else { 0 };
         let mut table = self.timers.table.borrow_mut();
+        table.set_at[self.slot as usize] = now;
         table.due[self.slot as usize] = due;
         if table.next_sweep.is_none_or(|next| !reached(due, next)) {
             table.next_sweep = Some(due);
@@ -211,7 +268,14 @@ impl Timer {
 
     /// Says which backend the task waits for, so that its going down wakes the task; [`NO_BACKEND`] for none.
     pub(crate) fn waits_for(&self, backend: u32) {
-        self.timers.table.borrow_mut().backend[self.slot as usize] = backend;
+        let table = &mut *self.timers.table.borrow_mut();
+        let before = std::mem::replace(&mut table.backend[self.slot as usize], backend);
+        table.leaving -= usize::from(before == SHED);
+    }
+
+    /// Whether the deadline was brought forward to make room.
+    pub(crate) fn was_shed(&self) -> bool {
+        self.timers.table.borrow().backend[self.slot as usize] == SHED
     }
 
     /// Leaves the task's waker, so that `wake_all` and `wake_backend` reach it, without judging the deadline.
@@ -238,7 +302,8 @@ impl Drop for Timer {
         let mut table = self.timers.table.borrow_mut();
         let slot = self.slot as usize;
         table.due[slot] = NEVER;
-        table.backend[slot] = NO_BACKEND;
+        let before = std::mem::replace(&mut table.backend[slot], NO_BACKEND);
+        table.leaving -= usize::from(before == SHED);
         let waker = table.wakers[slot].take();
         table.free.push(self.slot);
         drop(table);

@@ -27,6 +27,7 @@ use crate::counters::WorkerCounters;
 use crate::date::Calendar;
 use crate::listen::{Group, Sockets};
 use crate::report::{Report, Reports};
+use crate::room::{Asked, Room};
 use crate::seam::Peer;
 use crate::shared::Shared;
 use crate::timers::Timers;
@@ -40,9 +41,6 @@ const LOG_BATCH_BYTES: usize = 32 * 1024;
 /// How often idle connections are looked at and gathered log lines sent.
 const HOUSEKEEPING: Duration = Duration::from_millis(500);
 
-/// At most one complaint about accepting in so many milliseconds.
-const COMPLAINT_MS: u64 = 10_000;
-
 /// What the control plane and other workers ask of a worker.
 #[derive(Debug)]
 pub(crate) enum Command {
@@ -54,6 +52,8 @@ pub(crate) enum Command {
     Take(Accepted),
     /// Another worker seeks a connection to a backend: let it have one that is idle.
     FindIdle { pool: PoolId, backend: usize },
+    /// Something of the system's is short: give up what is idle.
+    MakeRoom,
     /// Take no new connections, end idle ones, finish what runs within this time.
     Finish { grace: Duration },
 }
@@ -70,11 +70,13 @@ impl Engine {
     /// Starts one thread for each worker; the number of workers is that for which `groups` was bound.
     ///
     /// # Errors
-    /// A thread or runtime could not be made.
+    /// A thread or runtime could not be made. Those that had started have ended by then.
     pub fn start(plan: Arc<Plan>, groups: Vec<Group>, workers: usize, reports: Reports) -> io::Result<Self> {
         let shared = Shared::new(&plan, workers);
         let (commands, inboxes): (Vec<_>, Vec<_>) = (0..workers).map(|_| unbounded_channel()).unzip();
-        let mut threads = Vec::new();
+        let mut engine = Self { shared: Arc::clone(&shared), commands: commands.clone(), threads: Vec::new() };
+        let (ready, started) = std::sync::mpsc::channel();
+        let mut outcome = Ok(());
         for (id, (commands_in, doors)) in inboxes.into_iter().zip(doors(groups, workers)).enumerate() {
             let seed = Seed {
                 id,
@@ -83,10 +85,20 @@ impl Engine {
                 peers: commands.clone(),
                 reports: reports.clone(),
             };
-            let thread = std::thread::Builder::new().name(format!("worker-{id}"));
-            threads.push(thread.spawn(move || seed.run(commands_in, doors))?);
+            let (thread, ready) = (std::thread::Builder::new().name(format!("worker-{id}")), ready.clone());
+            match thread.spawn(move || seed.run(commands_in, doors, &ready)) {
+                Ok(thread) => engine.threads.push(thread),
+                Err(error) => outcome = outcome.and(Err(error)),
+            }
         }
-        Ok(Self { shared, commands, threads })
+        drop(ready);
+        outcome = started.iter().take(engine.threads.len()).fold(outcome, Result::and);
+        if let Err(error) = outcome {
+            engine.finish(Duration::ZERO);
+            engine.join();
+            return Err(error);
+        }
+        Ok(engine)
     }
 
     /// The state shared with the workers: standings to write, counters to read.
@@ -160,12 +172,21 @@ pub(crate) struct Seed {
 }
 
 impl Seed {
-    fn run(self, commands: UnboundedReceiver<Command>, doors: Vec<accept::Door>) {
+    /// Says whether it can, and then works to the end.
+    fn run(
+        self,
+        commands: UnboundedReceiver<Command>,
+        doors: Vec<accept::Door>,
+        ready: &std::sync::mpsc::Sender<io::Result<()>>,
+    ) {
         let mut builder = tokio::runtime::Builder::new_current_thread();
-        match builder.enable_io().enable_time().build_local(tokio::runtime::LocalOptions::default()) {
-            Ok(runtime) => runtime.block_on(Worker::new(self).run(commands, doors)),
-            Err(error) => tracing::error!("worker {} cannot start: {error}", self.id),
-        }
+        let runtime = match builder.enable_io().enable_time().build_local(tokio::runtime::LocalOptions::default()) {
+            Ok(runtime) => runtime,
+            Err(error) => return drop(ready.send(Err(error))),
+        };
+        // Whoever started it waits for this.
+        let _ = ready.send(Ok(()));
+        runtime.block_on(Worker::new(self).run(commands, doors));
     }
 }
 
@@ -211,7 +232,7 @@ pub(crate) struct Worker {
     started: Instant,
     reports: Reports,
     log: RefCell<Vec<u8>>,
-    complained_ms: Cell<u64>,
+    pub(crate) room: Room,
 }
 
 impl Worker {
@@ -243,7 +264,7 @@ impl Worker {
             started: seed.shared.started,
             reports: seed.reports,
             log: RefCell::default(),
-            complained_ms: Cell::new(0),
+            room: Room::default(),
             plan: seed.plan,
             shared: seed.shared,
         })
@@ -260,6 +281,7 @@ impl Worker {
                 Command::BlocksChanged => self.timers.wake_all(),
                 Command::Take(accepted) => accept::take(&self, accepted),
                 Command::FindIdle { pool, backend } => self.find_idle(pool, backend),
+                Command::MakeRoom => self.room.give_up(&self, Asked::ByAnother),
                 Command::Finish { grace } => {
                     self.stopping.set(true);
                     self.stop.notify_waiters();
@@ -336,7 +358,7 @@ impl Worker {
         }
     }
 
-    /// Gives descriptors back when the system has no more: idle connections to backends are a luxury then.
+    /// Closes idle connections to backends.
     pub(crate) fn close_all_idle(&self) {
         for (index, pool) in self.pools.iter().enumerate() {
             for (backend, counters) in self.counters().pools[index].iter().enumerate() {
@@ -377,19 +399,6 @@ impl Worker {
             self.counters().log_dropped.add(lost);
         });
         heard.is_ok()
-    }
-
-    /// Says, seldom enough, that the system could not give us a connection.
-    pub(crate) fn accept_failed(&self, error: &io::Error) {
-        // Never 0, which means that there was no complaint yet.
-        let now = self.now_ms(Instant::now()) + 1;
-        let last = self.complained_ms.get();
-        if last == 0 || now.saturating_sub(last) > COMPLAINT_MS {
-            self.complained_ms.set(now);
-            tracing::warn!(
-                "cannot accept connections: {error}; raise the descriptor limit (LimitNOFILE=) or lower limits.connections"
-            );
-        }
     }
 
     /// Takes a line for the access log.

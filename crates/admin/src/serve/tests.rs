@@ -276,3 +276,19 @@ fn ready_once_the_first_probes_have_ended_and_until_the_stop() {
     let stopping = converse(TcpStream::connect(address).unwrap(), request);
     assert_eq!((stopping.status, stopping.body.as_str()), (503, "stopping\n"));
 }
+
+#[test]
+fn a_crowd_that_says_nothing_does_not_keep_the_operator_out() {
+    let office = office();
+    let crowd: Vec<TcpStream> = (0..CONNECTIONS + 50).map(|_| TcpStream::connect(&office.address).unwrap()).collect();
+    for _ in 0..20 {
+        assert_eq!(office.get("/api/v1/status").status, 200);
+    }
+    let ended = crowd.iter().filter(|silent| {
+        silent.set_nonblocking(true).unwrap();
+        matches!((&mut &**silent).read(&mut [0]), Ok(0))
+    });
+    assert!(ended.count() >= 50, "the oldest have made room");
+    crowd[CONNECTIONS + 49].set_nonblocking(true).unwrap();
+    assert!((&crowd[CONNECTIONS + 49]).read(&mut [0]).is_err(), "the youngest is here still");
+}

@@ -14,7 +14,7 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
-use super::once::reason;
+use super::once::{is_ours, reason};
 use super::post::Desk;
 use crate::backends::Seat;
 
@@ -51,8 +51,10 @@ impl Round {
                 let turn = desk.turns.acquire().await;
                 let news = ask(SocketAddr::new(host, self.agent.port), self.patience).await;
                 drop(turn);
-                // Only what is new; nobody listens any more when the process ends.
-                self.news.send_if_modified(|old| std::mem::replace(old, news.clone()) != news);
+                if let Some(news) = news {
+                    // Only what is new; nobody listens any more when the process ends.
+                    self.news.send_if_modified(|old| std::mem::replace(old, news.clone()) != news);
+                }
             }
             sleep(self.pause()).await;
         }
@@ -70,11 +72,13 @@ impl Round {
     }
 }
 
-async fn ask(agent: SocketAddr, patience: Duration) -> News {
+/// What the agent says; `None` where this machine could not even ask.
+async fn ask(agent: SocketAddr, patience: Duration) -> Option<News> {
     match timeout(patience, line(agent)).await {
-        Ok(Ok(line)) => Ask::from_line(&line).map_or_else(News::Silent, News::Said),
-        Ok(Err(error)) => News::Silent(reason(&error)),
-        Err(_) => News::Silent("no answer in time".to_owned()),
+        Ok(Ok(line)) => Some(Ask::from_line(&line).map_or_else(News::Silent, News::Said)),
+        Ok(Err(error)) if is_ours(&error) => None,
+        Ok(Err(error)) => Some(News::Silent(reason(&error))),
+        Err(_) => Some(News::Silent("no answer in time".to_owned())),
     }
 }
 
@@ -116,7 +120,7 @@ mod tests {
     async fn line_ends_with_its_end_or_with_the_connection() {
         let (_hold, waits) = std::sync::mpsc::channel();
         for addr in [saying(b"weight=50%\ndown\n", Some(waits)), saying(b"weight=50%", None)] {
-            let News::Said(said) = ask(addr, PATIENCE).await else { panic!() };
+            let Some(News::Said(said)) = ask(addr, PATIENCE).await else { panic!() };
             assert_eq!((said.wish, said.words.as_str()), (Wish::Part(500), "weight=50%"));
         }
     }
@@ -125,16 +129,16 @@ mod tests {
     async fn silence_and_nonsense_are_told() {
         let (_hold, waits) = std::sync::mpsc::channel();
         let half = ask(saying(b"weight=50", Some(waits)), Duration::from_millis(50)).await;
-        assert_eq!(half, News::Silent("no answer in time".to_owned()));
+        assert_eq!(half, Some(News::Silent("no answer in time".to_owned())));
         let nonsense = ask(saying(b"hello\n", None), PATIENCE).await;
-        assert!(matches!(&nonsense, News::Silent(why) if why.starts_with("`hello` is none of")), "{nonsense:?}");
+        assert!(matches!(&nonsense, Some(News::Silent(why)) if why.starts_with("`hello` is none of")), "{nonsense:?}");
         let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        assert_eq!(ask(closed, PATIENCE).await, News::Silent("connection refused".to_owned()));
+        assert_eq!(ask(closed, PATIENCE).await, Some(News::Silent("connection refused".to_owned())));
     }
 
     #[tokio::test]
     async fn endless_line_is_cut() {
         let long: &[u8] = Box::leak(vec![b'x'; 4096].into_boxed_slice());
-        assert!(matches!(ask(saying(long, None), PATIENCE).await, News::Silent(_)));
+        assert!(matches!(ask(saying(long, None), PATIENCE).await, Some(News::Silent(_))));
     }
 }

@@ -119,10 +119,18 @@ fn proxy_header(version: ProxyVersion) -> Vec<u8> {
     header
 }
 
-fn not_connected(error: &io::Error) -> Outcome {
+/// Whether it is this machine that lacks something.
+pub(super) fn is_ours(error: &io::Error) -> bool {
     const OURS: [Errno; 5] = [Errno::MFILE, Errno::NFILE, Errno::ADDRNOTAVAIL, Errno::NOBUFS, Errno::NOMEM];
-    let ours = OURS.iter().any(|errno| error.raw_os_error() == Some(errno.raw_os_error()));
-    if ours { Outcome::Untried(error.to_string()) } else { Outcome::Failed(ProbeFailure::Connect(reason(error))) }
+    OURS.iter().any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
+}
+
+fn not_connected(error: &io::Error) -> Outcome {
+    if is_ours(error) {
+        Outcome::Untried(error.to_string())
+    } else {
+        Outcome::Failed(ProbeFailure::Connect(reason(error)))
+    }
 }
 
 /// The system's words without its number: `connection refused`.

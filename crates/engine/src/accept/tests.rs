@@ -116,13 +116,16 @@ fn proxy_headers_are_taken_from_trusted_peers_alone() {
 fn connections_beyond_the_limit_are_closed_and_counted() {
     let mut plan = plan();
     plan.limits.connections = 2;
-    let workers = workers(plan, 2);
+    let mut workers = workers(plan, 2);
     run(async {
         workers.iter().for_each(|(worker, _)| serve(worker));
         let first = admit(&workers[0].0).await;
         let second = admit(&workers[1].0).await;
-        assert!(!is_served(admit(&workers[0].0).await).await, "the limit is the process's");
-        assert_eq!(workers[0].0.counters().listeners[0].over_limit.get(), 1);
+        let third = admit(&workers[0].0).await;
+        let Ok(Command::Take(accepted)) = workers[1].1.try_recv() else { unreachable!("the other may have idle ones") };
+        take(&workers[1].0, accepted);
+        assert!(!is_served(third).await, "the limit is the process's");
+        assert_eq!(workers[1].0.counters().listeners[0].over_limit.get(), 1);
         assert_eq!(workers[0].0.shared.connections(), 2);
         drop(second);
         while workers[0].0.shared.connections() == 2 {
@@ -130,6 +133,27 @@ fn connections_beyond_the_limit_are_closed_and_counted() {
         }
         assert!(is_served(admit(&workers[0].0).await).await, "a place that is free again is taken");
         drop(first);
+    });
+}
+
+#[test]
+fn at_the_limit_the_idle_of_another_worker_make_room() {
+    let mut plan = plan();
+    plan.limits.connections = 1;
+    let mut workers = workers(plan, 2);
+    run(async {
+        workers.iter().for_each(|(worker, _)| serve(worker));
+        let mut idle = admit(&workers[1].0).await;
+        idle.write_all(GET).await.expect("it is served");
+        assert!(idle.read_buf(&mut Vec::new()).await.expect("an answer") > 0);
+        let newcomer = admit(&workers[0].0).await;
+        let Ok(Command::Take(accepted)) = workers[1].1.try_recv() else { unreachable!("it is handed on") };
+        take(&workers[1].0, accepted);
+        assert!(is_served(newcomer).await);
+        let mut rest = Vec::new();
+        while idle.read_buf(&mut rest).await.expect("a clean end") > 0 {}
+        let counted = |worker: usize| &workers[worker].0.counters().listeners[0];
+        assert_eq!((counted(1).shed.get(), counted(0).over_limit.get(), counted(1).over_limit.get()), (1, 0, 0));
     });
 }
 

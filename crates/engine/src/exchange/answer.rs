@@ -2,9 +2,11 @@
 
 use std::borrow::Cow;
 use std::future::poll_fn;
-use std::task::Poll;
-use std::time::{Duration, Instant};
+use std::io;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
+use policy::pace::Wait;
 use policy::plan::{Action, FixedAnswer, HeaderRules, Redirect};
 use policy::route::without_port;
 use policy::template::{self, Parts};
@@ -12,9 +14,10 @@ use policy::template::{self, Parts};
 use super::Ended;
 use super::facts::Facts;
 use super::limits;
+use super::watch::{Sight, Watch, Woken};
 use crate::cause::{Cause, Whom};
 use crate::h1::PSEUDONYM;
-use crate::seam::{Downstream, OwnAnswer, Source, Trailers};
+use crate::seam::{Downstream, OwnAnswer, Sink, Source, Trailers};
 use crate::worker::Worker;
 
 /// How long a client may take for an answer of our own where the listener sets no limit.
@@ -133,17 +136,42 @@ async fn send<D: Downstream>(
     facts.answer_bytes = own.body.len() as u64;
     down.answer(&own);
     let wait = worker.client_timeouts(down.peer()).body.unwrap_or(OWN_ANSWER_WAIT);
-    down.timer().set(Instant::now(), Some(wait));
-    poll_fn(|cx| match down.poll_end(cx, Trailers::default()) {
-        Poll::Ready(sent) => Poll::Ready(sent.map_err(|_| Cause::ClientGone)),
-        Poll::Pending if worker.refuses(down.peer()) => Poll::Ready(Err(Cause::Blocked(Whom::Peer))),
-        Poll::Pending => down.timer().poll_late(cx).map(|()| Err(Cause::ClientStalled)),
+    let body = if own.is_small() { &[] } else { own.body };
+    let (mut at, mut seen, mut watch) = (0, None, Watch::default());
+    poll_fn(|cx| {
+        if let Poll::Ready(sent) = poll_own(cx, down, body, &mut at) {
+            return Poll::Ready(sent.map_err(|_| Cause::ClientGone));
+        }
+        if worker.refuses(down.peer()) {
+            return Poll::Ready(Err(Cause::Blocked(Whom::Peer)));
+        }
+        if seen.replace(at) != Some(at) {
+            watch.stepped(down.timer(), Some(wait), None);
+        }
+        while let Poll::Ready(woken) = watch.poll(down.timer(), cx) {
+            if woken == Woken::Due {
+                return Poll::Ready(Err(Cause::ClientStalled));
+            }
+            let look = watch.look(worker, down, &Sight { wait: Some(Wait::Drain), moved: at as u64 });
+            if let Some(cause) = look.cause {
+                return Poll::Ready(Err(cause));
+            }
+        }
+        Poll::Pending
     })
     .await
 }
 
+/// Pushes what is left of the body, and then sends everything.
+fn poll_own<D: Sink>(cx: &mut Context<'_>, down: &mut D, body: &[u8], at: &mut usize) -> Poll<io::Result<()>> {
+    while *at < body.len() {
+        *at += ready!(down.poll_push(cx, &body[*at..]))?;
+    }
+    down.poll_end(cx, Trailers::default())
+}
+
 /// Drops what is here of the request body. Whether that was all of it.
-fn drain<D: Source>(cx: &mut std::task::Context<'_>, down: &mut D) -> bool {
+fn drain<D: Source>(cx: &mut Context<'_>, down: &mut D) -> bool {
     let mut dropped = 0;
     while dropped <= DRAINED_BYTES {
         let here = down.data().len();

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::task::{Context, Poll};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use policy::plan::{Pool, ProxyVersion};
 use policy::retry::{self, Failure};
@@ -18,12 +18,16 @@ use crate::backends::{Attempt, ConnectError};
 use crate::cause::Cause;
 use crate::h1::{BackendLink, HeadError, RequestHead};
 use crate::report::Report;
+use crate::room::Asked;
 use crate::seam::{AnswerHead, Changes, Cut, Downstream, PumpError, poll_pump};
 use crate::stream::Stream;
 use crate::timers::NO_BACKEND;
 
 /// More interim answers than this to one request are an attack or a fault.
 const INTERIM_ANSWERS: u32 = 16;
+
+/// What idle connections get to close before a connection is tried again for which the system had no more.
+const ROOM_PAUSE: Duration = Duration::from_millis(20);
 
 /// Why an attempt brought no answer.
 pub(super) enum Failed {
@@ -93,8 +97,36 @@ impl<'a, D: Downstream> Proxied<'a, D> {
         None
     }
 
-    /// Opens a connection, or gets one that was given back meanwhile and whether it is such a one.
+    /// A fresh connection, or one that was given back meanwhile and whether it is such a one.
     async fn connect(&mut self, attempt: &Attempt) -> Result<(Stream, bool), Failed> {
+        let mut connected = self.connected(attempt).await;
+        if matches!(connected, Ok(Err(ConnectError::Local))) {
+            // What is idle goes, and then there may be room.
+            self.worker.room.give_up(self.worker, Asked::ForDescriptors);
+            let timer = self.down.timer();
+            timer.set_earlier(Instant::now(), Some(ROOM_PAUSE), self.until);
+            poll_fn(|cx| timer.poll_late(cx)).await;
+            connected = self.connected(attempt).await;
+        }
+        let failed = match connected {
+            Ok(Ok(connection)) => {
+                self.facts.times.connected = Some(Instant::now());
+                return Ok(connection);
+            }
+            Ok(Err(ConnectError::Local)) => {
+                return Err(Failed::Attempt(Failure::Connect, Cause::LocalExhausted));
+            }
+            Ok(Err(ConnectError::Unresolved)) => Failed::Attempt(Failure::Connect, Cause::Unresolved),
+            Ok(Err(ConnectError::Failed)) => Failed::Attempt(Failure::Connect, Cause::ConnectFailed),
+            Err(over @ (Failed::Exchange(_) | Failed::Granted(_, Cause::BackendDown))) => return Err(over),
+            Err(late) => late,
+        };
+        self.worker.report(Report::ConnectFailed { pool: attempt.pool, backend: attempt.backend });
+        Err(failed)
+    }
+
+    /// Connects once.
+    async fn connected(&self, attempt: &Attempt) -> Result<Result<(Stream, bool), ConnectError>, Failed> {
         let mut wait = self.new_wait();
         self.begin_connecting(&mut wait);
         // Boxed, since most exchanges need none and would carry its room about.
@@ -110,22 +142,7 @@ impl<'a, D: Downstream> Proxied<'a, D> {
         });
         let connected = connected.await;
         self.down.timer().waits_for(NO_BACKEND);
-        let failed = match connected {
-            Ok(Ok(connection)) => {
-                self.facts.times.connected = Some(Instant::now());
-                return Ok(connection);
-            }
-            Ok(Err(ConnectError::Local)) => {
-                self.worker.close_all_idle();
-                return Err(Failed::Attempt(Failure::Connect, Cause::LocalExhausted));
-            }
-            Ok(Err(ConnectError::Unresolved)) => Failed::Attempt(Failure::Connect, Cause::Unresolved),
-            Ok(Err(ConnectError::Failed)) => Failed::Attempt(Failure::Connect, Cause::ConnectFailed),
-            Err(over @ (Failed::Exchange(_) | Failed::Granted(_, Cause::BackendDown))) => return Err(over),
-            Err(late) => late,
-        };
-        self.worker.report(Report::ConnectFailed { pool: attempt.pool, backend: attempt.backend });
-        Err(failed)
+        connected
     }
 
     /// Encodes the request head for this attempt.

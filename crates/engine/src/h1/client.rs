@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use policy::plan::ListenerId;
 use wire::h1::{Parsed, parse_request};
-use wire::head::{Framing, Request, Version};
+use wire::head::{Request, Version};
 use wire::proxy;
 
 use super::encode::{self, put_answer, put_own};
@@ -24,7 +24,7 @@ use crate::cause::Cause;
 use crate::exchange::{Ended, Started, exchange, refuse};
 use crate::seam::{AnswerHead, Cut, Downstream, Fill, OwnAnswer, Peer, Sink, Source, Trailers};
 use crate::stream::Stream;
-use crate::timers::Timer;
+use crate::timers::{IDLE, NO_BACKEND, SILENT, Timer};
 use crate::worker::Worker;
 
 /// After an answer to a request that was not read whole, so much is read and dropped, for so long, before the
@@ -85,6 +85,7 @@ impl Connection {
         worker.counters().listeners[usize::from(peer.listener.0)].open.add(1);
         let timer = worker.timers.timer();
         timer.set(Instant::now(), worker.client_timeouts(&peer).header);
+        timer.waits_for(SILENT);
         Self {
             worker: Rc::clone(worker),
             listener: peer.listener,
@@ -117,6 +118,9 @@ impl Connection {
         }
         if idle.timer.poll_late(cx).is_pending() {
             return Poll::Pending;
+        }
+        if idle.timer.was_shed() {
+            self.worker.counters().listeners[usize::from(self.listener.0)].shed.add(1);
         }
         if idle.leaving && idle.stream.is_stale() {
             // A request is here, and the runtime is yet to hear of it.
@@ -171,7 +175,9 @@ async fn busy(worker: Rc<Worker>, idle: Idle, inbox: Inbox) -> Option<Idle> {
     let mut client = Client::new(worker, idle);
     client.link.mem.inbox = inbox;
     if client.greeting == Greeting::Proxy {
+        client.timer.waits_for(SILENT);
         client.read_proxy_header().await?;
+        client.timer.waits_for(NO_BACKEND);
     }
     loop {
         let (arrived, head) = client.read_head().await;
@@ -198,6 +204,10 @@ async fn busy(worker: Rc<Worker>, idle: Idle, inbox: Inbox) -> Option<Idle> {
         }
         client.link.rest();
         if !client.link.has_input() && !client.stay_warm().await {
+            if client.timer.was_shed() {
+                client.counters().shed.add(1);
+                return None;
+            }
             return Some(client.into_idle());
         }
     }
@@ -231,6 +241,7 @@ pub(crate) struct Client<'w> {
 
 impl<'w> Client<'w> {
     fn new(worker: &'w Rc<Worker>, idle: Idle) -> Self {
+        idle.timer.waits_for(NO_BACKEND);
         Self {
             worker,
             link: Link::new(idle.stream, &worker.buffers),
@@ -262,14 +273,22 @@ impl<'w> Client<'w> {
         }
         loop {
             if let Some(head) = self.parse_head() {
+                if self.whole_late.is_some() {
+                    self.timer.waits_for(NO_BACKEND);
+                }
                 return (arrived, head);
             }
             let due = self.worker.client_timeouts(&self.peer).header.map(|longest| arrived + longest);
             if self.whole_late.is_none() {
                 self.timer.set_earlier(arrived, Some(SLOW_HEAD), due);
+                self.timer.waits_for(SILENT);
             }
             match poll_fn(|cx| self.poll_more(cx)).await {
                 Some(Ok(n)) if n > 0 => self.whole_late = Some(Instant::now()),
+                None if self.timer.was_shed() => {
+                    self.counters().shed.add(1);
+                    return (arrived, Head::Refused(Cause::HeaderTimeout));
+                }
                 None if due.is_none_or(|due| Instant::now() + LAST_LOOK < due) => {
                     self.link.thrift();
                     self.timer.set_earlier(Instant::now(), None, due);
@@ -401,6 +420,7 @@ impl<'w> Client<'w> {
         warm.set(warm.get() + 1);
         let wait = self.worker.client_timeouts(&self.peer).keep_alive.map_or(WARM, |keep_alive| keep_alive.min(WARM));
         self.timer.set(Instant::now(), Some(wait));
+        self.timer.waits_for(IDLE);
         let came = poll_fn(|cx| {
             if self.link.stream.poll_readable(cx).is_ready() {
                 return Poll::Ready(true);
@@ -412,12 +432,16 @@ impl<'w> Client<'w> {
         })
         .await;
         warm.set(warm.get() - 1);
+        if came {
+            self.timer.waits_for(NO_BACKEND);
+        }
         came
     }
 
     /// Folds up between exchanges.
     fn into_idle(mut self) -> Idle {
         self.timer.set(Instant::now(), self.worker.client_timeouts(&self.peer).keep_alive);
+        self.timer.waits_for(IDLE);
         self.worker.requests.put(std::mem::take(&mut self.request));
         Idle {
             stream: self.link.into_stream(),
@@ -488,8 +512,8 @@ impl Downstream for Client<'_> {
     fn answer(&mut self, own: &OwnAnswer<'_>) {
         let facts = self.facts(own.request_done);
         self.keep_alive = facts.keep_alive;
-        put_own(&mut self.link.mem.out, facts, own, &self.worker.calendar);
-        self.link.begin_write(Framing::None);
+        let framing = put_own(&mut self.link.mem.out, facts, own, &self.worker.calendar);
+        self.link.begin_write(framing);
     }
 
     fn become_tunnel(&mut self) {

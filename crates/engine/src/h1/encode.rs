@@ -280,7 +280,7 @@ fn put_connection(out: &mut Vec<u8>, version: Version, keep_alive: bool) {
 }
 
 /// Writes an answer of our own, body included.
-pub(crate) fn put_own(out: &mut Vec<u8>, client: Client, own: &OwnAnswer<'_>, calendar: &Calendar) {
+pub(crate) fn put_own(out: &mut Vec<u8>, client: Client, own: &OwnAnswer<'_>, calendar: &Calendar) -> Framing {
     put_status_line(out, own.status, reason_phrase(own.status).as_bytes());
     out.extend_from_slice(&calendar.line());
     let bodiless = matches!(own.status, 204 | 304);
@@ -294,9 +294,14 @@ pub(crate) fn put_own(out: &mut Vec<u8>, client: Client, own: &OwnAnswer<'_>, ca
     }
     put_connection(out, client.version, client.keep_alive);
     out.extend_from_slice(b"\r\n");
-    if client.method != Method::Head && !bodiless {
-        out.extend_from_slice(own.body);
+    if client.method == Method::Head || bodiless {
+        return Framing::None;
     }
+    if own.is_small() {
+        out.extend_from_slice(own.body);
+        return Framing::None;
+    }
+    Framing::Length(own.body.len() as u64)
 }
 
 #[cfg(test)]

@@ -301,7 +301,7 @@ fn no_deadline_is_mistaken_for_a_mark() {
     let timers = Timers::new();
     let timer = timers.timer();
     for due in [LATE, NEVER, LATE - 1, 0] {
-        timer.set_due(due);
+        timer.set_due(0, due);
         let kept = timers.table.borrow().due[timer.slot as usize];
         assert!(kept < LATE);
         assert!(kept.wrapping_sub(due) <= 2, "{due} became {kept}");

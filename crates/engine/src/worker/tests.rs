@@ -152,17 +152,6 @@ fn log_lines_that_are_lost_are_counted_each() {
 }
 
 #[test]
-fn complaints_about_accepting_are_seldom_but_go_on() {
-    let (worker, _reports) = testing::worker(testing::plan(&[closed()]));
-    let error = io::Error::from_raw_os_error(libc::EMFILE);
-    worker.accept_failed(&error);
-    let first = worker.complained_ms.get();
-    assert!(first > 0);
-    worker.accept_failed(&error);
-    assert_eq!(worker.complained_ms.get(), first, "one that is not told does not put off the next");
-}
-
-#[test]
 fn spares_are_kept_up_to_a_number() {
     let spares: Spare<Request> = Spare(RefCell::default());
     (0..Spare::<Request>::KEPT + 10).for_each(|_| spares.put(Box::default()));

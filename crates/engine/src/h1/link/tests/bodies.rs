@@ -6,6 +6,7 @@ use tokio::io::AsyncWriteExt;
 use wire::h1::chunked::put_chunk_size;
 
 use super::*;
+use crate::buffers::Most;
 use crate::h1::link::COALESCE_BYTES;
 use crate::seam::{Progress, poll_pump};
 
@@ -28,6 +29,9 @@ struct Case {
     bulk_bytes: usize,
     kernel_bytes: usize,
     trailers: &'static str,
+    /// Buffers are given back in the middle.
+    thrifty: bool,
+    most: Most,
     seed: u64,
 }
 
@@ -37,17 +41,22 @@ fn case() -> impl Strategy<Value = Case> {
     let trailers = prop::sample::select(vec!["", "x-sum: 1\r\n", "x-a: one\r\nX-B: \r\n"]);
     let sizes = (4usize..400, 64usize..1_000, prop_oneof![1usize..2_000, 30_000usize..73_000]);
     let kernel_bytes = prop::sample::select(vec![0usize, 2_048, 16_384]);
-    (shape, body_bytes, 1usize..4, sizes, kernel_bytes, trailers, any::<u64>()).prop_map(
-        |(shape, body_bytes, messages, (head_bytes, spare_bytes, bulk), kernel_bytes, trailers, seed)| Case {
-            shape,
-            body_bytes,
-            messages: if matches!(shape, Shape::UntilClose) { 1 } else { messages },
-            head_bytes,
-            spare_bytes,
-            bulk_bytes: head_bytes + spare_bytes + bulk,
-            kernel_bytes,
-            trailers: if matches!(shape, Shape::Chunked) { trailers } else { "" },
-            seed,
+    let lending = (any::<bool>(), 0usize..3, 0usize..3);
+    (shape, body_bytes, 1usize..4, sizes, kernel_bytes, trailers, (lending, any::<u64>())).prop_map(
+        |(shape, body_bytes, messages, (head_bytes, spare_bytes, bulk), kernel_bytes, trailers, (lending, seed))| {
+            Case {
+                shape,
+                body_bytes,
+                messages: if matches!(shape, Shape::UntilClose) { 1 } else { messages },
+                head_bytes,
+                spare_bytes,
+                bulk_bytes: head_bytes + spare_bytes + bulk,
+                kernel_bytes,
+                trailers: if matches!(shape, Shape::Chunked) { trailers } else { "" },
+                thrifty: lending.0,
+                most: Most { bulks: lending.1, flows: lending.2 },
+                seed,
+            }
         },
     )
 }
@@ -73,7 +82,17 @@ impl Case {
         Pieces::new(body(self.body_bytes, seed), self.trailers, seed)
     }
 
+    /// A look at a slow peer comes now and then, and leaves everything as it was.
+    fn look(&self, link: &mut Link<'_>, rng: &mut Rng) {
+        if self.thrifty && number(rng, 4) == 0 {
+            let (unread, out) = (link.mem.inbox.unread().to_vec(), link.mem.out[link.out_at..].to_vec());
+            link.thrift();
+            assert_eq!((link.mem.inbox.unread(), &link.mem.out[link.out_at..]), (&unread[..], &out[..]));
+        }
+    }
+
     async fn send(&self, link: &mut Link<'_>) {
+        let mut rng = Rng::new(self.seed);
         for message in 0..self.messages {
             link.mem.out.extend_from_slice(&self.head(message));
             link.begin_write(self.framing());
@@ -82,6 +101,7 @@ impl Case {
                 let sent = poll_pump(cx, &mut pieces, link, &mut progress);
                 let most = 2 * COALESCE_BYTES + self.head_bytes + 64;
                 assert!(link.mem.out.len() <= most, "output grew to {}", link.mem.out.len());
+                self.look(link, &mut rng);
                 sent
             });
             sent.await.expect("it is sent");
@@ -91,12 +111,14 @@ impl Case {
     }
 
     async fn receive(&self, link: &mut Link<'_>) {
+        let mut rng = Rng::new(self.seed);
         for message in 0..self.messages {
             let head = read_head(link, self.framing()).await;
             assert_eq!(head, self.head(message));
             let (mut taken, mut progress) = (Taken::new(self.seed), Progress::default());
             let came = poll_fn(|cx| {
                 let came = poll_pump(cx, link, &mut taken, &mut progress);
+                self.look(link, &mut rng);
                 assert_eq!(link.head_buf()[..head.len()], head, "the head stays while it is needed");
                 came
             });
@@ -114,7 +136,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(96))]
     #[test]
     fn what_one_link_writes_another_reads(case in case()) {
-        let buffers = Buffers::new(case.head_bytes + case.spare_bytes, case.bulk_bytes);
+        let buffers = Buffers::lending(case.head_bytes + case.spare_bytes, case.bulk_bytes, case.most);
         run(async {
             let (near, far) = pair(case.kernel_bytes);
             let (mut near, mut far) = (link(near, &buffers), link(far, &buffers));
