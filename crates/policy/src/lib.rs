@@ -8,6 +8,7 @@ pub mod ask;
 pub mod balance;
 pub mod breaker;
 pub mod health;
+pub mod hedge;
 pub mod limit;
 pub mod outlier;
 pub mod plan;

@@ -6,6 +6,7 @@
 mod breaker;
 mod eject;
 mod health;
+mod hedge;
 mod waiting;
 
 use std::net::SocketAddr;
@@ -15,6 +16,7 @@ use std::time::Duration;
 pub use breaker::{Breaker, Panic};
 pub use eject::{Eject, FailureRate, LatencyRule};
 pub use health::{Agent, Expected, HealthCheck, ProbeKind, Question, Talk};
+pub use hedge::{Hedge, HedgeAfter};
 pub use waiting::{Queue, Urgency};
 use wire::head::Method;
 
@@ -321,6 +323,8 @@ pub struct Target {
     pub timeouts: BackendTimeouts,
     /// Retries.
     pub retry: Retry,
+    /// Second attempts beside slow first ones; `None` is off.
+    pub hedge: Option<Hedge>,
 }
 
 /// Longest waits on the backend side; `None` is off.

@@ -69,6 +69,9 @@ pub(super) async fn proxy<D: Downstream>(
         Entry::Refused { wait_s } => return Err(Cause::CircuitOpen { wait_s }),
     };
     worker.pool(target.pool).budget.borrow_mut().on_request(worker.now_ms(facts.times.started));
+    if target.hedge.is_some() {
+        worker.pool(target.pool).hedging().budget.on_request(worker.now_ms(facts.times.started));
+    }
     let mut proxied = Proxied {
         worker,
         target,
