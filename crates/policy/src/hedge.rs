@@ -42,7 +42,7 @@ pub struct Latencies {
     halves: [Half; 2],
     began_ms: u64,
     /// The last percentile asked for, its value, and how many values came since.
-    known: Option<(u16, Option<u64>)>,
+    known: Option<(u16, u64)>,
     since: u32,
 }
 
@@ -72,10 +72,10 @@ impl Latencies {
             && of == permille
             && self.since < STALE_AFTER
         {
-            return value;
+            return Some(value);
         }
         let value = self.compute(permille);
-        (self.known, self.since) = (Some((permille, value)), 0);
+        (self.known, self.since) = (value.map(|value| (permille, value)), 0);
         value
     }
 
@@ -149,7 +149,7 @@ mod tests {
             Some(Duration::from_millis(3)),
             "what is fixed needs none"
         );
-        (0..STALE_AFTER).for_each(|_| latencies.note(0, 1000));
+        latencies.note(0, 1000);
         assert_eq!(latencies.delay(0, HedgeAfter::Permille(950)), Some(Duration::from_micros(1023)));
     }
 

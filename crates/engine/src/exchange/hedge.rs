@@ -60,6 +60,14 @@ pub(super) struct Rival<'a> {
     heads_left: u32,
 }
 
+impl Rival<'_> {
+    /// Whether its backend went out meanwhile.
+    fn is_down(&self) -> bool {
+        let connecting = self.connecting.as_ref().map(|(attempt, _)| attempt);
+        connecting.or(self.up.as_ref().map(|up| &up.attempt)).is_some_and(Attempt::is_down)
+    }
+}
+
 impl<'a, D: Downstream> Proxied<'a, D> {
     /// How long the first attempt is alone; `None` if it stays so.
     pub(super) fn hedge_delay(&self) -> Option<Duration> {
@@ -204,11 +212,19 @@ impl<'a, D: Downstream> Proxied<'a, D> {
         wait: &mut Wait<'a>,
     ) -> Poll<Result<(), Failed>> {
         let Some(mut rival) = wait.rival.take() else { return Poll::Pending };
+        let is_alone = wait.first_is_over;
         let Poll::Ready(came) = self.poll_rival(cx, &mut rival) else {
+            if rival.is_down() && !is_alone {
+                // It was to be faster; from there nothing fast will come.
+                self.worker.answers.put(rival.answer);
+                return Poll::Pending;
+            }
+            if rival.is_down() && self.is_granted_elsewhere(Failure::BackendDown) {
+                return Poll::Ready(Err(Failed::Granted(Failure::BackendDown, Cause::BackendDown)));
+            }
             wait.rival = Some(rival);
             return Poll::Pending;
         };
-        let is_alone = wait.first_is_over;
         match came {
             Ok(()) if is_alone || !self.target.retry.statuses.contains(&rival.answer.status) => {
                 self.take_over(up, *rival, is_alone);

@@ -239,6 +239,40 @@ fn nobody_is_hedged_without_another_backend_room_or_budget() {
 }
 
 #[test]
+fn a_backend_that_goes_down_is_left_by_either_attempt() {
+    run(async {
+        let all = [Backend::new().await, Backend::new().await, Backend::new().await];
+        let mut front = Front::new(hedged(&all.iter().collect::<Vec<_>>())).await;
+        // The second one's: the first goes on.
+        let mut client = front.asked(GET).await;
+        let mut one = all[0].accept().await;
+        one.head().await;
+        let mut two = all[1].accept().await;
+        two.head().await;
+        front.goes_down(1);
+        assert_eq!(two.rest().await, b"");
+        one.send(OK).await;
+        assert_eq!(client.answer().await.status, 200);
+        // The first one's, then that of the second, which is alone: both are left.
+        front.worker.shared.pools[0].set_standing(1, Standing::Ready);
+        client.send(GET).await;
+        let mut first = all[1].accept().await;
+        first.head().await;
+        let mut second = one;
+        second.head().await;
+        front.goes_down(1);
+        front.until(|worker| worker.counters().pools[0][1].failures.get() == 1).await;
+        front.goes_down(0);
+        let mut last = all[2].accept().await;
+        last.head().await;
+        last.send(OK).await;
+        assert_eq!(client.answer().await.status, 200);
+        front.at_rest().await;
+        front.expect_no_failure();
+    });
+}
+
+#[test]
 fn a_client_that_goes_ends_both() {
     run(async {
         let (first, second) = (Backend::new().await, Backend::new().await);
@@ -300,7 +334,8 @@ fn a_percentile_is_that_of_first_attempts_of_late() {
         second.expect_nobody().await;
         one.send(OK).await;
         assert_eq!(client.answer().await.status, 200);
-        for _ in 0..99 {
+        // No more than it takes to know a percentile: from here on everybody may be hedged.
+        for _ in 0..49 {
             client.send(GET).await;
             one.head().await;
             one.send(OK).await;
