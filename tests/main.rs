@@ -33,6 +33,8 @@ mod harness;
 #[cfg(test)]
 mod health;
 #[cfg(test)]
+mod hedging;
+#[cfg(test)]
 mod interim;
 #[cfg(test)]
 mod lifecycle;

@@ -265,6 +265,19 @@ const BACKEND: &[Metric<BackendStatus>] = &[
         "ejections that its probes and the first trial spoke against",
     ),
     Metric::new("evenkeel_backend_retries", Counter, |b| Whole(b.retries), "attempts that repeated a failed one"),
+    Metric::new(
+        "evenkeel_backend_hedges",
+        Counter,
+        |b| Whole(b.hedges),
+        "attempts that were the second of a hedged request",
+    ),
+    Metric::new("evenkeel_backend_hedges_won", Counter, |b| Whole(b.hedges_won), "those of them that answered first"),
+    Metric::new(
+        "evenkeel_backend_overtaken_attempts",
+        Counter,
+        |b| Whole(b.overtaken),
+        "first attempts given up because the second had answered",
+    ),
     Metric::new("evenkeel_backend_opened_connections", Counter, |b| Whole(b.connects), "connections opened"),
     Metric::new("evenkeel_backend_sent_bytes", Counter, |b| Whole(b.sent_bytes), "bytes of request bodies sent to it"),
     Metric::new(

@@ -132,8 +132,9 @@ impl Desk {
                 fault,
                 ended: sum(|c| c.requests.get() + c.failures.get()),
                 faults: sum(|c| c.faults.get()),
-                answers: sum(|c| c.requests.get()),
-                first_byte_us: sum(|c| c.first_byte_us.get()),
+                // Those given up for a faster one speak as well, by the time that they had: else hedging would hide who is slow.
+                answers: sum(|c| c.requests.get() + c.overtaken.get()),
+                first_byte_us: sum(|c| c.first_byte_us.get() + c.overtaken_us.get()),
             }
         };
         self.shared.pools[pool_index].backends.iter().enumerate().map(sighting).collect()

@@ -3,7 +3,7 @@
 //! Owns what a worker knows of backends for itself (its balancer, idle connections, retry budget). Standings, weights
 //! and addresses come from [`crate::Shared`] and are read anew whenever a pool's epoch has moved.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, RefCell, RefMut};
 use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
@@ -14,11 +14,13 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use policy::balance::{self, Balancer, NodeShare, Pick, Standing, Terms};
+use policy::hedge::Latencies;
 use policy::plan::{Address, Panic, Pool, PoolId, Subset};
 use policy::retry::Budget;
 use policy::rng::{self, Rng};
 use tokio::net::{TcpStream, UnixStream};
 
+use crate::cause::Cause;
 use crate::connections::{Connections, Found, Hold};
 use crate::counters::BackendCounters;
 use crate::exchange::Tried;
@@ -35,6 +37,9 @@ pub(crate) struct WorkerPool {
     balancer: RefCell<Box<dyn Balancer>>,
     backends: Vec<WorkerBackend>,
     pub(crate) budget: RefCell<Budget>,
+    /// Made by the first request that may be hedged.
+    hedging: RefCell<Option<Box<Hedging>>>,
+    workers: u32,
     /// Backends that may be tried although they are ejected.
     trials: RefCell<Vec<usize>>,
     /// Whether any backend is skipped.
@@ -45,6 +50,12 @@ pub(crate) struct WorkerPool {
     /// The last slot of the breaker's window in which an attempt ended here.
     slot: Cell<u64>,
     pub(crate) outage: Outage,
+}
+
+/// What a worker knows of a pool whose requests may be hedged.
+pub(crate) struct Hedging {
+    pub(crate) budget: Budget,
+    pub(crate) latencies: Latencies,
 }
 
 struct WorkerBackend {
@@ -113,6 +124,8 @@ impl WorkerPool {
                 balancer: RefCell::new(balance::new(&pool.policy, &pool.backends, terms(pool, &host, seed))),
                 backends: (0..shared.pools[index].backends.len()).map(backend).collect(),
                 budget: RefCell::new(Budget::for_share_of(workers)),
+                hedging: RefCell::default(),
+                workers,
                 trials: RefCell::default(),
                 skips: Cell::new(false),
                 panic: pool.panic,
@@ -252,6 +265,22 @@ impl WorkerPool {
         Err(if none { NoAttempt::NoBackend } else { NoAttempt::Busy })
     }
 
+    /// What is known for hedging.
+    pub(crate) fn hedging(&self) -> RefMut<'_, Hedging> {
+        RefMut::map(self.hedging.borrow_mut(), |hedging| {
+            &mut **hedging.get_or_insert_with(|| {
+                Box::new(Hedging { budget: Budget::for_share_of(self.workers), latencies: Latencies::default() })
+            })
+        })
+    }
+
+    /// Whether a backend takes work that is not among these.
+    fn has_other(&self, tried: &[u16]) -> bool {
+        (0..=u16::MAX).zip(&self.backends).any(|(index, backend)| {
+            matches!(backend.standing.get(), Standing::Ready | Standing::Unknown) && !tried.contains(&index)
+        })
+    }
+
     /// Number of a backend in the whole plan.
     pub(crate) fn number(&self, backend: usize) -> u32 {
         self.backends[backend].number
@@ -346,6 +375,16 @@ pub(crate) enum ConnectError {
     Unresolved,
 }
 
+impl ConnectError {
+    pub(crate) fn cause(&self) -> Cause {
+        match self {
+            Self::Failed => Cause::ConnectFailed,
+            Self::Local => Cause::LocalExhausted,
+            Self::Unresolved => Cause::Unresolved,
+        }
+    }
+}
+
 impl Attempt {
     /// Picks a backend and counts the attempt.
     pub(crate) fn begin(worker: &Rc<Worker>, pool: PoolId, wish: &Wish<'_>) -> Result<Self, NoAttempt> {
@@ -384,6 +423,26 @@ impl Attempt {
         let mut attempt = Self::taken(worker, pool, backend);
         attempt.trial = Some(trial);
         Some(attempt)
+    }
+
+    /// An attempt beside others: at another backend that takes work and has room at once, if the caller then still wants
+    /// it.
+    pub(crate) fn elsewhere(
+        worker: &Rc<Worker>,
+        pool: PoolId,
+        wish: &Wish<'_>,
+        is_wanted: impl FnOnce() -> bool,
+    ) -> Option<Self> {
+        let (local, shared) = (worker.pool(pool), &worker.shared.pools[pool.0 as usize]);
+        local.refresh(shared);
+        if !local.has_other(wish.tried) || Capped::new(shared).is_some_and(Capped::has_waiting) || !is_wanted() {
+            return None;
+        }
+        let backend = match Capped::new(shared) {
+            Some(capped) => local.take_place(worker, capped, wish).ok()?,
+            None => local.pick(worker, shared, wish)?,
+        };
+        Some(Self::taken(worker, pool, backend))
     }
 
     /// An attempt at a backend of a pool with caps, at which a place is held for it.
@@ -444,26 +503,16 @@ impl Attempt {
         {
             return Ok((stream, true));
         }
-        self.counters().connects.add(1);
-        let backend = &self.worker.plan.pool(self.pool).backends[self.backend];
-        let connected = match &backend.address {
-            Address::Unix(path) => connect_unix(path).await,
-            Address::Ip(_) | Address::Name(..) => {
-                let local = &self.worker.pool(self.pool).backends[self.backend];
-                let Some(address) = local.address.get() else { return Err(ConnectError::Unresolved) };
-                connect_tcp(address).await
-            }
-        };
-        if connected.is_ok() {
-            self.worker.pool(self.pool).outage.ended();
+        connect(&self.worker, self.pool, self.backend).await.map(|stream| (stream, false))
+    }
+
+    /// As [`Self::connect`], for who moves the attempt meanwhile; `None` where as many connections are open as may be.
+    pub(crate) fn connecting(&self) -> Option<impl Future<Output = Result<Stream, ConnectError>> + use<>> {
+        if let Some(connections) = &self.shared().connections {
+            self.hold.set(Some(self.hold.take().or_else(|| connections.hold())?));
         }
-        connected.map(|stream| (stream, false)).map_err(|error| {
-            let failed = ConnectError::from(&error);
-            if matches!(failed, ConnectError::Local) {
-                self.worker.room.complain("cannot open connections to backends", &error);
-            }
-            failed
-        })
+        let (worker, pool, backend) = (Rc::clone(&self.worker), self.pool, self.backend);
+        Some(async move { connect(&worker, pool, backend).await })
     }
 
     /// Gets leave to open a connection, or one that is open already.
@@ -545,6 +594,29 @@ impl Drop for Attempt {
         }
         self.worker.pool(self.pool).balancer.borrow_mut().returned(self.backend, shared);
     }
+}
+
+async fn connect(worker: &Worker, pool: PoolId, backend: usize) -> Result<Stream, ConnectError> {
+    worker.counters().pools[pool.0 as usize][backend].connects.add(1);
+    let connected = match &worker.plan.pool(pool).backends[backend].address {
+        Address::Unix(path) => connect_unix(path).await,
+        Address::Ip(_) | Address::Name(..) => {
+            let Some(address) = worker.pool(pool).backends[backend].address.get() else {
+                return Err(ConnectError::Unresolved);
+            };
+            connect_tcp(address).await
+        }
+    };
+    if connected.is_ok() {
+        worker.pool(pool).outage.ended();
+    }
+    connected.map_err(|error| {
+        let failed = ConnectError::from(&error);
+        if matches!(failed, ConnectError::Local) {
+            worker.room.complain("cannot open connections to backends", &error);
+        }
+        failed
+    })
 }
 
 async fn connect_unix(path: &Path) -> io::Result<Stream> {

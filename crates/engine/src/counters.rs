@@ -68,6 +68,14 @@ counters! {
         errors,
         /// Attempts that were repetitions of one that failed elsewhere (or here).
         retries,
+        /// Attempts that were the second of a hedged request.
+        hedges,
+        /// Those of them that answered first.
+        hedges_won,
+        /// First attempts that were given up because the second, elsewhere, had answered.
+        overtaken,
+        /// Microseconds that these had, summed up: they would have taken longer.
+        overtaken_us,
         /// Connections opened.
         connects,
         /// Idle connections now.

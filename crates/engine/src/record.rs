@@ -39,6 +39,9 @@ struct Line<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     backend: Option<&'a str>,
     attempts: u32,
+    /// Whether the second of two that ran side by side answered first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hedge: Option<&'static str>,
     request_id: &'a str,
     request_bytes: u64,
     answer_bytes: u64,
@@ -142,6 +145,7 @@ fn line<D: Downstream>(worker: &Worker, down: &D, facts: &Facts) -> String {
         pool: pool.map(|pool| pool.name.as_str()),
         backend: pool.zip(facts.backend).map(|(pool, backend)| pool.backends[backend].name.as_str()),
         attempts: facts.attempts,
+        hedge: facts.hedged.map(|hedged| hedged.name()),
         request_id: &text(facts.request_id.bytes(buf)),
         request_bytes: facts.request_bytes,
         answer_bytes: facts.answer_bytes,

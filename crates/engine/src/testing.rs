@@ -58,7 +58,7 @@ fn everything() -> Route {
     Route {
         name: "everything".to_owned(),
         matches: vec![Match { listeners: vec![ListenerId(0)], ..Match::default() }],
-        action: Action::Pool(Target { pool: PoolId(0), timeouts, retry }),
+        action: Action::Pool(Target { pool: PoolId(0), timeouts, retry, hedge: None }),
         rewrite: None,
         request_headers: HeaderRules::default(),
         response_headers: HeaderRules::default(),

@@ -10,6 +10,7 @@ pub mod block;
 pub mod breaker;
 pub mod hashing;
 pub mod health;
+pub mod hedge;
 pub mod limit;
 pub mod outlier;
 pub mod pace;

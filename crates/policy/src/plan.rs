@@ -7,6 +7,7 @@ mod breaker;
 mod caps;
 mod eject;
 mod health;
+mod hedge;
 mod matching;
 mod tiers;
 mod waiting;
@@ -19,6 +20,7 @@ pub use breaker::{Breaker, Panic};
 pub use caps::Caps;
 pub use eject::{Eject, FailureRate, LatencyRule};
 pub use health::{Agent, Expected, HealthCheck, ProbeKind, Question, Talk};
+pub use hedge::{Hedge, HedgeAfter};
 pub use matching::{FieldMatch, FieldTest, HostMatch, Match, MethodName, PathMatch, Pattern};
 pub use tiers::{SpillOver, Subset};
 pub use waiting::{Queue, Urgency};
@@ -232,6 +234,8 @@ pub struct Target {
     pub timeouts: BackendTimeouts,
     /// Retries.
     pub retry: Retry,
+    /// Second attempts beside slow first ones; `None` is off.
+    pub hedge: Option<Hedge>,
 }
 
 /// Longest waits on the backend side; `None` is off.

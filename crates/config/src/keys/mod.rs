@@ -6,6 +6,7 @@
 mod breaker;
 mod eject;
 mod health;
+mod hedge;
 mod listener;
 mod pool;
 mod process;
@@ -146,6 +147,8 @@ pub(crate) enum Form {
     Rate,
     /// Who shares a rate.
     Sharing,
+    /// A time or a percentile: `p95`.
+    Delay,
 }
 
 impl Form {
@@ -175,6 +178,7 @@ impl Form {
             Self::Target => "`stdout` or a file path",
             Self::Rate => "a rate such as \"100/s\"",
             Self::Sharing => "`client`, `client/24`, `header:NAME` or everybody's word",
+            Self::Delay => "a time such as \"200ms\" or a percentile such as \"p95\"",
         }
     }
 }

@@ -3,6 +3,7 @@
 use super::breaker::BREAKER;
 use super::eject::{EJECT, OFF};
 use super::health::HEALTH;
+use super::hedge::HEDGE;
 use super::{DURATION_OR_OFF, Default, Form, Key, Kind, Off, Section, key, not_yet};
 
 /// Most that may be written for a cap.
@@ -90,6 +91,7 @@ pub(super) static POOL: Section = Section {
             "When a failed attempt is repeated at another backend.",
             "{ tries = 2 }",
         ),
+        hedge(Default::Is("\"off\"")),
         key(
             "max_requests",
             Kind::Count { min: 1, max: MAX_REQUESTS },
@@ -303,6 +305,12 @@ static RETRY: Section = Section {
         body_buffer(Default::Is("\"64KiB\"")),
     ],
 };
+
+pub(super) const fn hedge(default: Default) -> Key {
+    const KINDS: &[Kind] = &[OFF, Kind::Table(&HEDGE)];
+    let meaning = "Sends a second attempt after a first one that is slow to answer; the first answer wins.";
+    key("hedge", Kind::Either(KINDS), default, meaning, "{ after = \"p95\", budget = 5 }")
+}
 
 pub(super) const fn connect(default: Default) -> Key {
     let meaning = "For a connection; so long, too, waits who finds that every backend refuses (docs/reliability.md).";

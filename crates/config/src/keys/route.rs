@@ -1,6 +1,6 @@
 //! Keys of `[[route]]`.
 
-use super::pool::{body_buffer, budget, connect, first_byte, idle, on, per_try, total, tries};
+use super::pool::{body_buffer, budget, connect, first_byte, hedge, idle, on, per_try, total, tries};
 use super::{CIDRS, Default, Form, Kind, Off, Section, key, not_yet};
 
 const ANY: Default = Default::Unset("any");
@@ -118,6 +118,7 @@ pub(super) static ROUTE: Section = Section {
             "{ first_byte = \"5m\" }",
         ),
         key("retry", Kind::Table(&RETRY), Default::Is("{}"), "Retries that differ from the pool's.", "{ tries = 1 }"),
+        hedge(POOLS),
         key(
             "limits",
             Kind::Table(&LIMITS),

@@ -14,7 +14,7 @@ use crate::values::{name, pattern};
 const ACTIONS: &[&str] = &["pool", "pools", "paths", "answer", "redirect"];
 
 /// Keys that need a backend to mean something.
-const WITH_BACKEND: &[&str] = &["rewrite", "request_headers", "timeouts", "retry"];
+const WITH_BACKEND: &[&str] = &["rewrite", "request_headers", "timeouts", "retry", "hedge"];
 
 /// The one key that chooses the action of a route; a note when there is none, or more than one.
 pub(super) fn chosen(context: &mut Context<'_>, route: &Table) -> Option<&'static str> {
@@ -63,7 +63,7 @@ pub(super) fn target(context: &mut Context<'_>, known: &Known<'_>, route: &Table
     let pool = known.names.pool(context, pool)?;
     let of_pool = known.terms.get(usize::try_from(pool.0).ok()?)?.as_ref()?;
     let terms = terms::of_route(context, route, of_pool)?;
-    Some(Target { pool, timeouts: terms.timeouts, retry: terms.retry })
+    Some(Target { pool, timeouts: terms.timeouts, retry: terms.retry, hedge: terms.hedge })
 }
 
 /// The action of a key, other than `paths`.

@@ -175,5 +175,5 @@ fn defaults(context: &mut Context<'_>, root: &Table, known: &Known<'_>) -> Vec<(
 fn default_target(context: &mut Context<'_>, known: &Known<'_>, pool: Words<'_>) -> Option<policy::plan::Target> {
     let pool = known.names.pool(context, pool)?;
     let terms = known.terms.get(usize::try_from(pool.0).ok()?)?.as_ref()?;
-    Some(policy::plan::Target { pool, timeouts: terms.timeouts, retry: terms.retry.clone() })
+    Some(policy::plan::Target { pool, timeouts: terms.timeouts, retry: terms.retry.clone(), hedge: terms.hedge })
 }

@@ -1,16 +1,18 @@
 //! Timeouts and retries: a route's over its pool's over the defaults.
 
-use policy::plan::{BackendTimeouts, Retry};
+use policy::plan::{BackendTimeouts, Hedge, Retry};
 
 use crate::context::Context;
 use crate::diagnostic::{Problem, code};
 use crate::table::{Table, Value};
+use crate::values::delay;
 
 /// The terms of a pool.
 #[derive(Clone, Debug)]
 pub(super) struct Terms {
     pub(super) timeouts: BackendTimeouts,
     pub(super) retry: Retry,
+    pub(super) hedge: Option<Hedge>,
 }
 
 /// The terms that a pool's table gives; its defaults fill every gap.
@@ -27,7 +29,24 @@ fn merged(context: &mut Context<'_>, table: &Table, base: Option<&Terms>) -> Opt
     let timeouts = timeouts(table.table("timeouts")?, base.map(|base| &base.timeouts))?;
     let retry = retry(table.table("retry")?, base.map(|base| &base.retry))?;
     refuse_idle(context, table.table("retry")?, &retry);
-    Some(Terms { timeouts, retry })
+    let hedge = match table.item("hedge") {
+        Some(item) => hedge(context, item.table())?,
+        None => base?.hedge,
+    };
+    if let (Some(at), Some(_), 1) = (table.written("hedge"), hedge, retry.tries) {
+        let problem =
+            Problem::new(code::CONFLICT, "`hedge` does nothing with `tries = 1`: a second attempt is one of them");
+        context.error(at, problem.remedy("allow at least 2 `tries`, or leave `hedge` out"));
+    }
+    Some(Terms { timeouts, retry, hedge })
+}
+
+/// The outer `None` is a note, the inner one is off.
+fn hedge(context: &mut Context<'_>, table: Option<&Table>) -> Option<Option<Hedge>> {
+    let Some(table) = table else { return Some(None) };
+    let after = table.words("after")?;
+    let after = context.take(after.at, delay::parse(after.text))?;
+    Some(Some(Hedge { after, budget_percent: table.count("budget")? }))
 }
 
 /// Notes what would do nothing, for want of another try.

@@ -399,6 +399,42 @@ breaker = { for = "1m" }
 }
 
 #[test]
+fn bad_hedges_are_told() {
+    assert_told(
+        "hedges",
+        r#"
+[listener.web]
+bind = ":80"
+[pool.app]
+backends = ["10.0.0.1:80", "10.0.0.2:80"]
+hedge = { after = "p100", budget = 0 }
+[pool.api]
+backends = ["10.0.1.1:80", "10.0.1.2:80"]
+hedge = { after = "200" }
+retry = { tries = 1 }
+[pool.one]
+backends = ["10.0.2.1:80", "10.0.2.2:80"]
+hedge = "p95"
+[pool.two]
+backends = ["10.0.3.1:80", "10.0.3.2:80"]
+retry = { tries = 1 }
+[[route]]
+path = "/a"
+pool = "two"
+hedge = {}
+[[route]]
+path = "/b"
+pool = "two"
+hedge = "off"
+[[route]]
+path = "/c"
+hedge = { after = "p99" }
+redirect = "/d"
+"#,
+    );
+}
+
+#[test]
 fn what_is_there_twice_is_told_with_the_first() {
     assert_told(
         "duplicates",

@@ -425,3 +425,38 @@ pool = "plain"
     assert_eq!((plan.pools[0].breaker.as_ref(), plan.pools[0].panic), (Some(&breaker), Panic::Refuse));
     assert_eq!((plan.pools[1].breaker.as_ref(), plan.pools[1].panic), (None, Panic::Spread));
 }
+
+#[test]
+fn hedging_is_off_until_chosen_by_a_pool_or_a_route() {
+    let plan = plan_of(
+        r#"
+[listener.web]
+bind = ":80"
+pool = "app"
+[pool.app]
+backends = ["10.0.0.1:80", "10.0.0.2:80"]
+[pool.fast]
+backends = ["10.0.1.1:80", "10.0.1.2:80"]
+hedge = { after = "p99.9", budget = 3 }
+[[route]]
+path = "/chosen"
+pool = "app"
+hedge = { after = "200ms" }
+[[route]]
+path = "/fast"
+pool = "fast"
+[[route]]
+path = "/slow"
+pool = "fast"
+hedge = "off"
+"#,
+    );
+    let hedge = |route: usize| match &plan.routes[route].action {
+        Action::Pool(target) => target.hedge,
+        action => panic!("{action:?}"),
+    };
+    let after = HedgeAfter::Time(Duration::from_millis(200));
+    assert_eq!(hedge(0), Some(Hedge { after, budget_percent: 5 }));
+    assert_eq!(hedge(1), Some(Hedge { after: HedgeAfter::Permille(999), budget_percent: 3 }));
+    assert_eq!((hedge(2), hedge(3)), (None, None));
+}

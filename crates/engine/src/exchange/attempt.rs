@@ -24,7 +24,7 @@ use crate::stream::Stream;
 use crate::timers::NO_BACKEND;
 
 /// More interim answers than this to one request are an attack or a fault.
-const INTERIM_ANSWERS: u32 = 16;
+pub(super) const INTERIM_ANSWERS: u32 = 16;
 
 /// What idle connections get to close before a connection is tried again for which the system had no more.
 const ROOM_PAUSE: Duration = Duration::from_millis(20);
@@ -68,6 +68,7 @@ impl<'a, D: Downstream> Proxied<'a, D> {
     async fn answered(&mut self, up: &mut Upstream<'a>) -> Result<(), Failed> {
         self.begin_request(up).map_err(Failed::Exchange)?;
         let mut wait = self.new_wait();
+        self.plan_hedge(&mut wait);
         for _ in 0..INTERIM_ANSWERS + 1 {
             if let Err(failed) = self.answer_head(up, &mut wait).await {
                 if let Some(unsent) = up.link.unsent_body() {
@@ -77,6 +78,7 @@ impl<'a, D: Downstream> Proxied<'a, D> {
             }
             up.reused = false;
             if self.answer.status >= 200 || self.answer.status == 101 {
+                self.end_second(&mut wait);
                 self.facts.times.first_byte = Some(Instant::now());
                 return self.check_upgrade();
             }
@@ -86,7 +88,7 @@ impl<'a, D: Downstream> Proxied<'a, D> {
     }
 
     /// An idle connection, if there is one that still lives.
-    fn kept_connection(&self, attempt: &Attempt) -> Option<Stream> {
+    pub(super) fn kept_connection(&self, attempt: &Attempt) -> Option<Stream> {
         let is_bodiless = matches!(self.down.head().0.framing, Framing::None | Framing::Length(0));
         while let Some(stream) = attempt.reuse() {
             // What perhaps cannot be repeated must not meet a connection that the backend has just closed.
@@ -108,25 +110,31 @@ impl<'a, D: Downstream> Proxied<'a, D> {
             poll_fn(|cx| timer.poll_late(cx)).await;
             connected = self.connected(attempt).await;
         }
-        let failed = match connected {
+        match connected {
             Ok(Ok(connection)) => {
                 self.facts.times.connected = Some(Instant::now());
-                return Ok(connection);
+                Ok(connection)
             }
-            Ok(Err(ConnectError::Local)) => {
-                return Err(Failed::Attempt(Failure::Connect, Cause::LocalExhausted));
+            Ok(Err(error)) => Err(self.unconnected(attempt, error.cause())),
+            Err(Failed::Attempt(_, cause)) => Err(self.unconnected(attempt, cause)),
+            Err(Failed::Granted(failure, cause)) if cause != Cause::BackendDown => {
+                self.unconnected(attempt, cause);
+                Err(Failed::Granted(failure, cause))
             }
-            Ok(Err(ConnectError::Unresolved)) => Failed::Attempt(Failure::Connect, Cause::Unresolved),
-            Ok(Err(ConnectError::Failed)) => Failed::Attempt(Failure::Connect, Cause::ConnectFailed),
-            Err(over @ (Failed::Exchange(_) | Failed::Granted(_, Cause::BackendDown))) => return Err(over),
-            Err(late) => late,
-        };
-        self.worker.report(Report::ConnectFailed { pool: attempt.pool, backend: attempt.backend });
-        Err(failed)
+            Err(over) => Err(over),
+        }
+    }
+
+    /// A connection could not be made: the backend deserves a probe, unless it is we who lack something.
+    pub(super) fn unconnected(&self, attempt: &Attempt, cause: Cause) -> Failed {
+        if cause != Cause::LocalExhausted {
+            self.worker.report(Report::ConnectFailed { pool: attempt.pool, backend: attempt.backend });
+        }
+        Failed::Attempt(Failure::Connect, cause)
     }
 
     /// Connects once.
-    async fn connected(&self, attempt: &Attempt) -> Result<Result<(Stream, bool), ConnectError>, Failed> {
+    async fn connected(&mut self, attempt: &Attempt) -> Result<Result<(Stream, bool), ConnectError>, Failed> {
         let mut wait = self.new_wait();
         self.begin_connecting(&mut wait);
         // Boxed, since most exchanges need none and would carry its room about.
@@ -146,7 +154,7 @@ impl<'a, D: Downstream> Proxied<'a, D> {
     }
 
     /// Encodes the request head for this attempt.
-    fn begin_request(&self, up: &mut Upstream<'_>) -> Result<(), Cause> {
+    pub(super) fn begin_request(&self, up: &mut Upstream<'_>) -> Result<(), Cause> {
         let (request, buf) = self.down.head();
         let pool = self.worker.plan.pool(self.target.pool);
         let route = self.facts.route.map(|id| self.worker.plan.route(id));
@@ -184,7 +192,7 @@ impl<'a, D: Downstream> Proxied<'a, D> {
     }
 
     /// Sends the request (its head is already in the link) and waits for an answer head.
-    async fn answer_head(&mut self, up: &mut Upstream<'a>, wait: &mut Wait) -> Result<(), Failed> {
+    async fn answer_head(&mut self, up: &mut Upstream<'a>, wait: &mut Wait<'a>) -> Result<(), Failed> {
         wait.begin(up.attempt.is_down());
         self.down.timer().waits_for(up.attempt.number());
         let result = poll_fn(|cx| self.poll_answer_head(cx, up, wait)).await;
@@ -196,7 +204,39 @@ impl<'a, D: Downstream> Proxied<'a, D> {
         &mut self,
         cx: &mut Context<'_>,
         up: &mut Upstream<'a>,
-        wait: &mut Wait,
+        wait: &mut Wait<'a>,
+    ) -> Poll<Result<(), Failed>> {
+        if wait.first_is_over {
+            if let Poll::Ready(late) = self.poll_late(cx, wait) {
+                return Poll::Ready(Err(late));
+            }
+            if self.down.poll_gone(cx).is_ready() {
+                return Poll::Ready(Err(Failed::Exchange(Cause::ClientGone)));
+            }
+            return self.poll_second(cx, up, wait);
+        }
+        match self.poll_first(cx, up, wait) {
+            Poll::Ready(Err(Failed::Attempt(failure, cause))) if wait.rival.is_some() => {
+                self.leave_first(up, wait, Some((failure, cause)));
+            }
+            Poll::Ready(Ok(())) if wait.rival.is_some() && self.has_failing_status() => {
+                self.leave_first(up, wait, None);
+            }
+            Poll::Pending => {}
+            ready => return ready,
+        }
+        self.poll_second(cx, up, wait)
+    }
+
+    fn has_failing_status(&self) -> bool {
+        self.target.retry.statuses.contains(&self.answer.status)
+    }
+
+    fn poll_first(
+        &mut self,
+        cx: &mut Context<'_>,
+        up: &mut Upstream<'a>,
+        wait: &mut Wait<'a>,
     ) -> Poll<Result<(), Failed>> {
         if !self.feed.done
             && let Err(cause) = self.poll_request(cx, up)
@@ -218,8 +258,14 @@ impl<'a, D: Downstream> Proxied<'a, D> {
         if self.feed.done && self.down.poll_gone(cx).is_ready() {
             return Poll::Ready(Err(Failed::Exchange(Cause::ClientGone)));
         }
-        if up.attempt.is_down() && self.is_granted_elsewhere(Failure::BackendDown, wait.was_down) {
-            return Poll::Ready(Err(Failed::Granted(Failure::BackendDown, Cause::BackendDown)));
+        if up.attempt.is_down() {
+            let (failure, cause) = (Failure::BackendDown, Cause::BackendDown);
+            if wait.rival.is_some() && !wait.was_down {
+                return Poll::Ready(Err(Failed::Attempt(failure, cause)));
+            }
+            if self.is_granted_elsewhere(failure, wait.was_down) {
+                return Poll::Ready(Err(Failed::Granted(failure, cause)));
+            }
         }
         Poll::Pending
     }
@@ -287,7 +333,7 @@ fn request_cut(cut: &Cut) -> Cause {
     }
 }
 
-fn no_head(error: &HeadError, link: &BackendLink<'_>) -> Failed {
+pub(super) fn no_head(error: &HeadError, link: &BackendLink<'_>) -> Failed {
     match error {
         HeadError::Malformed(why) => Failed::Attempt(Failure::Malformed, Cause::Malformed(why)),
         HeadError::Closed if link.wrote_nothing() => Failed::Attempt(Failure::NothingWritten, Cause::Reset),

@@ -7,6 +7,7 @@ use policy::plan::{PoolId, RouteId};
 use policy::rng::Rng;
 use wire::head::{Name, Request, Span};
 
+use super::hedge::Hedged;
 use crate::cause::Cause;
 use crate::seam::Peer;
 
@@ -115,6 +116,8 @@ pub(crate) struct Facts {
     pub(crate) pool: Option<PoolId>,
     pub(crate) backend: Option<usize>,
     pub(crate) attempts: u32,
+    /// Two of them ran side by side.
+    pub(crate) hedged: Option<Hedged>,
     pub(crate) tried: Tried,
     /// Status that the client got; 0 if none.
     pub(crate) status: u16,

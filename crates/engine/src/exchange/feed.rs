@@ -66,6 +66,11 @@ impl Feed {
         self.progress = Progress::default();
     }
 
+    /// A second attempt has taken over, which has sent so much of what is kept.
+    pub(crate) fn resume(&mut self, again: &Again) {
+        (self.at, self.progress, self.done) = (again.at, again.progress, again.done);
+    }
+
     pub(crate) fn of<'a, D: Source>(&'a mut self, down: &'a mut D) -> Fed<'a, D> {
         Fed { feed: self, down }
     }
@@ -108,6 +113,45 @@ impl<D: Source> Source for Fed<'_, D> {
             self.feed.keep(&self.down.data()[..n]);
             self.down.consume(n);
         }
+    }
+
+    fn trailers(&self) -> Trailers<'_> {
+        self.down.trailers()
+    }
+}
+
+/// How far a body that is kept whole was sent once more, beside the feed.
+#[derive(Default)]
+pub(crate) struct Again {
+    at: usize,
+    pub(crate) progress: Progress,
+    pub(crate) done: bool,
+}
+
+impl Again {
+    pub(crate) fn of<'a, D: Source>(&'a mut self, feed: &'a Feed, down: &'a D) -> Resent<'a, D> {
+        Resent { again: self, feed, down }
+    }
+}
+
+/// What is kept as a source of its own; the client has sent all.
+pub(crate) struct Resent<'a, D> {
+    again: &'a mut Again,
+    feed: &'a Feed,
+    down: &'a D,
+}
+
+impl<D: Source> Source for Resent<'_, D> {
+    fn poll_fill(&mut self, _: &mut Context<'_>) -> Poll<Result<Fill, Cut>> {
+        Poll::Ready(Ok(Fill::End))
+    }
+
+    fn data(&self) -> &[u8] {
+        &self.feed.kept[self.again.at..]
+    }
+
+    fn consume(&mut self, n: usize) {
+        self.again.at += n;
     }
 
     fn trailers(&self) -> Trailers<'_> {

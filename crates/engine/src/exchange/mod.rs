@@ -9,6 +9,7 @@ mod blame;
 mod facts;
 mod feed;
 mod forward;
+mod hedge;
 mod limits;
 mod outlast;
 mod proxied;
@@ -114,6 +115,7 @@ fn begin<D: Downstream>(worker: &Worker, down: &D, started: Started) -> Facts {
         pool: None,
         backend: None,
         attempts: 0,
+        hedged: None,
         tried: Tried::default(),
         status: 0,
         cause: None,

@@ -40,7 +40,7 @@ pub(super) struct Proxied<'a, D> {
     pub(super) answer: Box<Answer>,
     pub(super) method: Method,
     /// What of the request the pool's policy goes by.
-    key: u64,
+    pub(super) key: u64,
     /// When the whole exchange must be over.
     pub(super) until: Option<Instant>,
     /// The running attempt tries an ejected backend.
@@ -76,6 +76,9 @@ pub(super) async fn proxy<D: Downstream>(
         Entry::Refused { wait_s } => return Err(Cause::CircuitOpen { wait_s }),
     };
     worker.pool(target.pool).budget.borrow_mut().on_request(worker.now_ms(facts.times.started));
+    if target.hedge.is_some() {
+        worker.pool(target.pool).hedging().budget.on_request(worker.now_ms(facts.times.started));
+    }
     let mut proxied = Proxied {
         worker,
         target,
@@ -210,7 +213,13 @@ impl<'a, D: Downstream> Proxied<'a, D> {
                 Evidence::of_failure(*failure, &self.attempted(*failure, reused))
             }
         };
-        let (Some(evidence), Some(asked)) = (evidence, self.facts.times.asked) else { return };
+        self.note_evidence(evidence);
+    }
+
+    /// As [`Self::note`]; for policies that do not ask nothing is noted.
+    pub(super) fn note_evidence(&self, evidence: Option<Evidence>) {
+        let wants_it = self.worker.plan.pool(self.target.pool).policy.wants_latency();
+        let (Some(evidence), Some(asked), true) = (evidence, self.facts.times.asked, wants_it) else { return };
         let now = self.facts.times.first_byte.unwrap_or_else(Instant::now);
         let took_us = u64::try_from(now.saturating_duration_since(asked).as_micros()).unwrap_or(u64::MAX);
         self.backend().note(evidence, took_us, self.worker.now_ms(now));

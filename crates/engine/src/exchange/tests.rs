@@ -5,6 +5,7 @@
 mod bodies;
 mod ends;
 mod front;
+mod hedges;
 mod policies;
 mod retries;
 mod stopping;

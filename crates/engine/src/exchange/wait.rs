@@ -4,12 +4,13 @@
 //! told here.
 
 use std::task::{Context, Poll};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use policy::pace;
 use policy::retry::Failure;
 
 use super::attempt::Failed;
+use super::hedge::Rival;
 use super::proxied::{Proxied, SLACK, Upstream};
 use super::watch::{Sight, Watch, Woken};
 use crate::cause::Cause;
@@ -34,7 +35,7 @@ impl Deadline {
 }
 
 /// A wait for a connection, or for an answer's head.
-pub(super) struct Wait {
+pub(super) struct Wait<'a> {
     /// The backend was out when it was picked (panic): its being out is then no news.
     pub(super) was_down: bool,
     deadline: Option<Deadline>,
@@ -43,9 +44,16 @@ pub(super) struct Wait {
     /// When the attempt has had its time (`retry.per_try`).
     try_until: Option<Instant>,
     watch: Watch,
+    /// After which time a second attempt begins, and when that is.
+    hedge_after: Option<Duration>,
+    hedge_at: Option<Instant>,
+    /// The second attempt.
+    pub(super) rival: Option<Box<Rival<'a>>>,
+    /// Only the second attempt is left.
+    pub(super) first_is_over: bool,
 }
 
-impl Wait {
+impl Wait<'_> {
     /// The wait for a head begins, or goes on after an interim answer.
     pub(super) fn begin(&mut self, is_down: bool) {
         self.was_down = is_down;
@@ -57,15 +65,40 @@ fn is_past(at: Option<Instant>, now: Instant) -> bool {
     at.is_some_and(|at| now + SLACK >= at)
 }
 
-impl<D: Downstream> Proxied<'_, D> {
+impl<'a, D: Downstream> Proxied<'a, D> {
     /// The time of an attempt counts from its pick.
-    pub(super) fn new_wait(&self) -> Wait {
+    pub(super) fn new_wait(&self) -> Wait<'a> {
         let per_try = self.target.retry.per_try;
         let try_until = per_try.and_then(|per_try| Some(self.facts.times.attempted? + per_try));
-        Wait { was_down: false, deadline: None, due: None, try_until, watch: Watch::default() }
+        Wait {
+            was_down: false,
+            deadline: None,
+            due: None,
+            try_until,
+            watch: Watch::default(),
+            hedge_after: None,
+            hedge_at: None,
+            rival: None,
+            first_is_over: false,
+        }
     }
 
-    pub(super) fn begin_connecting(&self, wait: &mut Wait) {
+    /// Says when a second attempt begins, if one may.
+    pub(super) fn plan_hedge(&self, wait: &mut Wait<'a>) {
+        if self.target.hedge.is_some() {
+            wait.hedge_after = self.hedge_delay();
+            wait.hedge_at = wait.hedge_after.and_then(|after| Some(self.facts.times.attempted? + after));
+        }
+    }
+
+    /// Only the second attempt is left, which has a timer of its own.
+    pub(super) fn end_first(&self, wait: &mut Wait<'a>) {
+        (wait.due, wait.try_until, wait.hedge_at) = (None, None, None);
+        wait.first_is_over = true;
+        self.set_timer(wait, Instant::now());
+    }
+
+    pub(super) fn begin_connecting(&self, wait: &mut Wait<'a>) {
         let now = Instant::now();
         wait.deadline = Some(Deadline::Connection);
         wait.due = self.target.timeouts.connect.map(|longest| now + longest);
@@ -73,7 +106,7 @@ impl<D: Downstream> Proxied<'_, D> {
     }
 
     /// Each step forward starts the wait for the next anew.
-    pub(super) fn set_deadline(&mut self, wait: &mut Wait) {
+    pub(super) fn set_deadline(&mut self, wait: &mut Wait<'a>) {
         // A client that waits for 100 waits for the backend (RFC 9110, section 10.1.1).
         let awaits_word = !self.feed.invited && self.feed.progress.bytes == 0 && self.down.head().0.expects_continue;
         let wanted = match (self.feed.done, self.feed.progress.waits_for) {
@@ -97,14 +130,16 @@ impl<D: Downstream> Proxied<'_, D> {
             // The time that the client took is not the backend's.
             wait.try_until = self.target.retry.per_try.map(|per_try| now + per_try);
             self.facts.times.asked = Some(now);
+            wait.hedge_at = wait.hedge_after.map(|after| now + after);
         }
         wait.watch.pace.waits_for(wanted.of_client());
         self.set_timer(wait, now);
     }
 
-    fn set_timer(&self, wait: &mut Wait, now: Instant) {
-        let try_until = wait.try_until.filter(|_| !matches!(wait.deadline, Some(Deadline::Body(_))));
-        let earliest = [wait.due, try_until, self.until].into_iter().flatten().min();
+    fn set_timer(&self, wait: &mut Wait<'a>, now: Instant) {
+        let own = [wait.try_until, wait.hedge_at].into_iter().flatten().min();
+        let own = own.filter(|_| !matches!(wait.deadline, Some(Deadline::Body(_))));
+        let earliest = [wait.due, own, self.until].into_iter().flatten().min();
         match wait.deadline {
             Some(Deadline::Connection) => self.down.timer().set_earlier(now, None, earliest),
             _ => wait.watch.until(self.down.timer(), now, earliest),
@@ -112,7 +147,12 @@ impl<D: Downstream> Proxied<'_, D> {
     }
 
     /// As `poll_late`, with a look at those who keep us waiting now and then.
-    pub(super) fn poll_watched(&mut self, cx: &Context<'_>, up: &mut Upstream<'_>, wait: &mut Wait) -> Poll<Failed> {
+    pub(super) fn poll_watched(
+        &mut self,
+        cx: &Context<'_>,
+        up: &mut Upstream<'a>,
+        wait: &mut Wait<'a>,
+    ) -> Poll<Failed> {
         while let Poll::Ready(woken) = wait.watch.poll(self.down.timer(), cx) {
             let over = match woken {
                 Woken::Due => self.late(wait),
@@ -126,7 +166,7 @@ impl<D: Downstream> Proxied<'_, D> {
     }
 
     /// Gives back what slow peers would pin, and judges the client's pace.
-    fn look(&mut self, up: &mut Upstream<'_>, wait: &mut Wait) -> Result<(), Cause> {
+    fn look(&mut self, up: &mut Upstream<'a>, wait: &mut Wait<'a>) -> Result<(), Cause> {
         let moved = self.feed.progress.bytes;
         let client = wait.deadline.and_then(Deadline::of_client);
         let seen = wait.watch.look(self.worker, self.down, &Sight { wait: client, moved });
@@ -138,7 +178,7 @@ impl<D: Downstream> Proxied<'_, D> {
     }
 
     /// Ready when connecting took too long: the attempt, or the exchange.
-    pub(super) fn poll_late(&self, cx: &Context<'_>, wait: &mut Wait) -> Poll<Failed> {
+    pub(super) fn poll_late(&mut self, cx: &Context<'_>, wait: &mut Wait<'a>) -> Poll<Failed> {
         while self.down.timer().poll_late(cx).is_ready() {
             if let Some(failed) = self.late(wait) {
                 return Poll::Ready(failed);
@@ -149,7 +189,7 @@ impl<D: Downstream> Proxied<'_, D> {
 
     /// What is over. Where no other attempt may be made, the one under way keeps what `timeouts` leave it: its limit is
     /// there to find a better one, not to make an error of a slow answer.
-    fn late(&self, wait: &mut Wait) -> Option<Failed> {
+    fn late(&mut self, wait: &mut Wait<'a>) -> Option<Failed> {
         let now = Instant::now();
         if is_past(self.until, now) {
             return Some(Failed::Exchange(Cause::TotalTimeout));
@@ -158,8 +198,16 @@ impl<D: Downstream> Proxied<'_, D> {
             Some(Deadline::Connection) => (Failure::Connect, Cause::ConnectTimeout),
             _ => (Failure::FirstByteTimeout, Cause::FirstByteTimeout),
         };
-        if is_past(wait.try_until, now) && !matches!(wait.deadline, Some(Deadline::Body(_))) {
+        let awaits_client = matches!(wait.deadline, Some(Deadline::Body(_)));
+        if is_past(wait.hedge_at, now) && !awaits_client {
+            wait.hedge_at = None;
+            wait.rival = self.begin_rival();
+        }
+        if is_past(wait.try_until, now) && !awaits_client {
             wait.try_until = None;
+            if wait.rival.is_some() {
+                return Some(Failed::Attempt(failure, cause));
+            }
             if self.is_granted_elsewhere(failure, wait.was_down) {
                 return Some(Failed::Granted(failure, cause));
             }

@@ -24,7 +24,7 @@ fn leads_to(pool: u32) -> Target {
         budget_percent: 20,
         body_buffer: 0,
     };
-    Target { pool: PoolId(pool), timeouts, retry }
+    Target { pool: PoolId(pool), timeouts, retry, hedge: None }
 }
 
 fn pool(name: &str) -> Pool {
