@@ -74,7 +74,10 @@ impl<'a, D: Downstream> Proxied<'a, D> {
     /// Gets a connection, idle or new. The flag says whether it was used before.
     async fn connection(&mut self, attempt: &Attempt) -> Result<(Stream, bool), Failed> {
         let is_bodiless = matches!(self.down.head().0.framing, Framing::None | Framing::Length(0));
-        while let Some(stream) = attempt.reuse() {
+        // Where one has gone stale, others have, too: a second one would be a try for nothing.
+        while self.reach.stale == 0
+            && let Some(stream) = attempt.reuse()
+        {
             // What perhaps cannot be repeated must not meet a connection that the backend has just closed.
             if (self.method.is_idempotent() && is_bodiless) || !stream.is_stale() {
                 return Ok((stream, true));
