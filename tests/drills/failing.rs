@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use super::{BROKEN, BUSY, CHECKS, CLIENTS, Drill, SPELL, count, sum, with_one_and_four_workers};
+use super::{BROKEN, BUSY, CHECKS, CLIENTS, Drill, Ended, SPELL, count, sum, with_one_and_four_workers};
 use crate::harness::{Backend, Broken, Conn, GET, Load, Raw, Setup, eventually, figure};
 
 const GOOD: &str = "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ngood";
@@ -228,8 +228,10 @@ fn full_disk_costs_the_answers_until_the_check_sees_it() {
         drill.spell();
         is_full.store(false, Ordering::SeqCst);
         drill.front.wait_for_states(&["ready", "ready"]);
-        let report = drill.end().report;
-        assert_eq!(report.failed, failed.load(Ordering::SeqCst), "exactly those: {:?}", report.statuses);
+        let Ended { report, front } = drill.end();
+        // But for those that were under way when the check had seen it: they went elsewhere.
+        let (caused, moved) = (failed.load(Ordering::SeqCst), sum(&front, "retries"));
+        assert!((caused.saturating_sub(moved)..=caused).contains(&report.failed), "{caused} of {:?}", report.statuses);
     });
 }
 

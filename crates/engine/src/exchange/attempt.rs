@@ -90,7 +90,10 @@ impl<'a, D: Downstream> Proxied<'a, D> {
     /// An idle connection, if there is one that still lives.
     pub(super) fn kept_connection(&self, attempt: &Attempt) -> Option<Stream> {
         let is_bodiless = matches!(self.down.head().0.framing, Framing::None | Framing::Length(0));
-        while let Some(stream) = attempt.reuse() {
+        // Where one has gone stale, others have, too: a second one would be a try for nothing.
+        while self.reach.stale == 0
+            && let Some(stream) = attempt.reuse()
+        {
             // What perhaps cannot be repeated must not meet a connection that the backend has just closed.
             if (self.method.is_idempotent() && is_bodiless) || !stream.is_stale() {
                 return Some(stream);
