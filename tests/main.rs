@@ -11,6 +11,8 @@ mod blocks;
 #[cfg(test)]
 mod bodies;
 #[cfg(test)]
+mod buffering;
+#[cfg(test)]
 mod chaos;
 #[cfg(test)]
 mod clients;

@@ -7,6 +7,7 @@
 mod accept;
 mod backends;
 pub mod blocks;
+mod buffered;
 mod buffers;
 mod cause;
 mod clients;
@@ -27,6 +28,7 @@ mod testing;
 mod timers;
 mod worker;
 
+pub use buffered::Buffered;
 pub use queue::QueueFigures;
 pub use report::{Report, Reports};
 pub use shared::{BackendShared, PoolShared, Shared, WorkerShared};

@@ -3,6 +3,7 @@
 //! Owns the types that say what is wanted. `config` is the only maker; `engine`, `control` and `admin` read it and never
 //! check it again. Indices ([`PoolId`], [`RouteId`], [`ListenerId`]) are valid by construction.
 
+mod buffer;
 mod eject;
 mod health;
 mod waiting;
@@ -11,6 +12,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use buffer::{Beyond, Buffer};
 pub use eject::{Eject, FailureRate, LatencyRule};
 pub use health::{Agent, Expected, HealthCheck, ProbeKind, Question, Talk};
 pub use waiting::{Queue, Urgency};
@@ -79,6 +81,8 @@ pub struct Limits {
     pub target_bytes: usize,
     /// Bytes of a request body; `None` is no limit.
     pub body_bytes: Option<u64>,
+    /// Bytes of bodies that are buffered at once.
+    pub buffered: usize,
 }
 
 /// `[access_log]`.
@@ -179,6 +183,8 @@ pub struct Route {
     pub response_headers: HeaderRules,
     /// Bytes of a request body, where the route narrows or widens `limits.body_bytes`.
     pub body_bytes: Option<u64>,
+    /// What is kept of bodies so that slow clients do not hold a backend.
+    pub buffer: Buffer,
     /// Who goes first when requests wait for a backend.
     pub urgency: Urgency,
     /// How often requests may come.

@@ -4,6 +4,7 @@
 //! nothing was noted.
 
 mod action;
+mod buffer;
 mod eject;
 mod fields;
 mod health;
@@ -50,7 +51,12 @@ pub(crate) fn lower(context: &mut Context<'_>, root: &Table) -> Option<Plan> {
     let listeners = listener::all(context, root, &mut facts);
     listener::check_binds(context, &facts, admin.as_ref());
     let terms: Vec<_> = root.members("pool").iter().map(|pool| terms::of_pool(pool.item.table()?)).collect();
-    let routes = route::all(context, root, &route::Known { names: &names, terms: &terms }, &mut facts);
+    let routes = route::all(
+        context,
+        root,
+        &route::Known { names: &names, terms: &terms, buffered: limits.as_ref().map(|limits| limits.buffered) },
+        &mut facts,
+    );
     if context.has_errors() {
         return None;
     }

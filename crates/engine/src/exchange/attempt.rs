@@ -128,6 +128,7 @@ impl<'a, D: Downstream> Proxied<'a, D> {
             host: &host(pool, &up.attempt, request.authority.of(buf)),
             request_id: self.facts.request_id.made(),
             forwarded: pool.forwarded,
+            length: self.feed.whole,
             changes: Changes { rules, lines: &lines },
         });
         Ok(())
@@ -245,14 +246,18 @@ impl<'a, D: Downstream> Proxied<'a, D> {
         }
         self.feed.invited |= self.answer.status == 100;
         self.down.interim(&AnswerHead { answer: &self.answer, buf: up.link.head_buf(), changes, request_done: false });
+        self.flush_interim().await?;
+        up.link.forget_head();
+        Ok(())
+    }
+
+    pub(super) async fn flush_interim(&mut self) -> Result<(), Cause> {
         self.down.timer().set(Instant::now(), self.worker.client_timeouts(self.down.peer()).body);
         let sent = poll_fn(|cx| match self.down.poll_flush(cx) {
             Poll::Ready(sent) => Poll::Ready(sent.map_err(|_| Cause::ClientGone)),
             Poll::Pending => self.down.timer().poll_late(cx).map(|()| Err(Cause::ClientStalled)),
         });
-        sent.await?;
-        up.link.forget_head();
-        Ok(())
+        sent.await
     }
 }
 
@@ -265,7 +270,7 @@ fn host<'p>(pool: &'p Pool, attempt: &Attempt, authority: &'p [u8]) -> Cow<'p, [
     }
 }
 
-fn request_cut(cut: &Cut) -> Cause {
+pub(super) fn request_cut(cut: &Cut) -> Cause {
     match cut {
         Cut::Early | Cut::Broken => Cause::ClientGone,
         Cut::Malformed(why) => Cause::BadRequest { status: 400, why },

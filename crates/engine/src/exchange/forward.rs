@@ -10,8 +10,8 @@ use crate::seam::{AnswerHead, Changes, Downstream, Progress, PumpError, Side, po
 
 /// How far the answer's body has come, and how far both bodies had when the deadline was set.
 #[derive(Default)]
-struct Body {
-    progress: Progress,
+pub(super) struct Body {
+    pub(super) progress: Progress,
     deadline_at: Option<[Progress; 2]>,
 }
 
@@ -25,16 +25,23 @@ struct Direction {
 impl<D: Downstream> Proxied<'_, D> {
     /// Forwards the answer to its end.
     pub(super) async fn forward(&mut self, up: &mut Upstream<'_>) -> Result<(), Cause> {
-        self.count_answer();
-        self.begin_answer(up);
         if self.answer.status == 101 {
+            self.count_answer();
+            self.begin_answer(up);
             return self.tunnel(up).await;
         }
-        up.link.forget_head();
+        self.begin_forward(up);
         let mut body = Body::default();
         let outcome = poll_fn(|cx| self.poll_answer(cx, up, &mut body)).await;
         self.facts.answer_bytes = body.progress.bytes;
         outcome
+    }
+
+    /// The head of the answer, unless it begins a tunnel.
+    pub(super) fn begin_forward(&mut self, up: &mut Upstream<'_>) {
+        self.count_answer();
+        self.begin_answer(up);
+        up.link.forget_head();
     }
 
     fn count_answer(&mut self) {
@@ -64,10 +71,26 @@ impl<D: Downstream> Proxied<'_, D> {
 
     /// The answer's body, and what is left of the request's.
     fn poll_answer(&mut self, cx: &mut Context<'_>, up: &mut Upstream<'_>, body: &mut Body) -> Poll<Result<(), Cause>> {
+        self.poll_rest_of_request(cx, up);
+        let pumped = poll_pump(cx, &mut up.link, self.down, &mut body.progress);
+        self.poll_pumped(cx, pumped, body)
+    }
+
+    /// A backend may answer before it has the whole request; then the rest of it is worth no failure.
+    pub(super) fn poll_rest_of_request(&mut self, cx: &mut Context<'_>, up: &mut Upstream<'_>) {
         if !self.feed.done && self.poll_request(cx, up).is_err() {
             self.feed.done = true;
         }
-        match poll_pump(cx, &mut up.link, self.down, &mut body.progress) {
+    }
+
+    /// What a step of the answer's body has come to.
+    pub(super) fn poll_pumped(
+        &mut self,
+        cx: &mut Context<'_>,
+        pumped: Poll<Result<(), PumpError>>,
+        body: &mut Body,
+    ) -> Poll<Result<(), Cause>> {
+        match pumped {
             Poll::Ready(Ok(())) => return Poll::Ready(Ok(())),
             Poll::Ready(Err(PumpError::Sink)) => return Poll::Ready(Err(Cause::ClientGone)),
             Poll::Ready(Err(PumpError::Source(_))) => {

@@ -25,7 +25,16 @@ pub(crate) struct RequestHead<'a> {
     pub(crate) request_id: Option<&'a [u8]>,
     /// Adds `Forwarded`.
     pub(crate) forwarded: bool,
+    /// The whole body is here and so long, however it came: it goes in one piece, and nobody needs to ask for it.
+    pub(crate) length: Option<u64>,
     pub(crate) changes: Changes<'a>,
+}
+
+impl RequestHead<'_> {
+    /// How the body is framed on its way to the backend.
+    pub(crate) fn framing(&self) -> Framing {
+        self.length.map_or(self.request.framing, Framing::Length)
+    }
 }
 
 /// Copies the fields that `keep` wants, in runs.
@@ -65,7 +74,7 @@ pub(crate) fn put_request(out: &mut Vec<u8>, head: &RequestHead<'_>) {
     copy_fields(out, buf, &request.fields, |f| {
         keeps_request_field(head, f) && (plain || !head.changes.drops(f.name.of(buf)))
     });
-    put_connection_request(out, request, buf);
+    put_connection_request(out, head);
     put_forwarding(out, head);
     out.extend_from_slice(head.changes.lines);
     out.extend_from_slice(b"\r\n");
@@ -81,15 +90,23 @@ fn keeps_request_field(head: &RequestHead<'_>, field: &Field) -> bool {
         Name::XForwardedHost | Name::XForwardedPort | Name::XForwardedProto | Name::Forwarded => head.peer.trusted,
         Name::XRequestId => head.request_id.is_none(),
         Name::MaxForwards => head.request.method != Method::Options,
-        Name::Expect => head.request.expects_continue,
+        Name::Expect => head.request.expects_continue && head.length.is_none(),
         _ => true,
     }
 }
 
 /// Fields that are about our connection to the backend.
-fn put_connection_request(out: &mut Vec<u8>, request: &Request, buf: &[u8]) {
-    if request.framing == Framing::Chunked {
-        out.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
+fn put_connection_request(out: &mut Vec<u8>, head: &RequestHead<'_>) {
+    let (request, buf) = (head.request, head.buf);
+    match (request.framing, head.length) {
+        (Framing::Chunked, None) => out.extend_from_slice(b"Transfer-Encoding: chunked\r\n"),
+        (Framing::Chunked, Some(length)) => {
+            out.extend_from_slice(b"Content-Length: ");
+            put_decimal(out, length);
+            out.extend_from_slice(b"\r\n");
+        }
+        // Its field is kept as it came.
+        _ => {}
     }
     if !request.upgrade.is_empty() {
         out.extend_from_slice(b"Connection: upgrade\r\n");

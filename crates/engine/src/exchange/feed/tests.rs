@@ -168,6 +168,7 @@ impl Case {
             host: b"a.test",
             request_id: None,
             forwarded: false,
+            length: None,
             changes: Changes { rules: &HeaderRules::default(), lines: &[] },
         });
         link
@@ -310,5 +311,5 @@ fn nothing_sent_is_nothing_lost() {
     feed.take_back(b"sent");
     assert!(feed.is_replayable());
     feed.rewind();
-    assert_eq!((feed.at, feed.kept.as_slice(), feed.done), (0, &b"sent"[..], false));
+    assert_eq!((feed.at, feed.kept.bytes.as_slice(), feed.done), (0, &b"sent"[..], false));
 }
