@@ -13,6 +13,8 @@ mod bodies;
 #[cfg(test)]
 mod breaker;
 #[cfg(test)]
+mod buffering;
+#[cfg(test)]
 mod chaos;
 #[cfg(test)]
 mod clients;

@@ -81,6 +81,14 @@ const PROCESS: &[Metric<ProcessStatus>] = &[
         "keys forgotten before their credit was whole, because too many others came",
     ),
     Metric::new("evenkeel_blocks", Gauge, |p| whole(p.blocks), "networks that are blocked now"),
+    Metric::new("evenkeel_buffered_bytes", Gauge, |p| whole(p.buffered_bytes), "bytes of bodies that are buffered now"),
+    Metric::new("evenkeel_buffered_limit_bytes", Gauge, |p| whole(p.buffered_limit), "limits.buffered"),
+    Metric::new(
+        "evenkeel_unbuffered_bodies",
+        Counter,
+        |p| Whole(p.unbuffered),
+        "bodies that went on unbuffered because limits.buffered was reached",
+    ),
 ];
 
 const LISTENER: &[Metric<ListenerStatus>] = &[

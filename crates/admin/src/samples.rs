@@ -28,6 +28,9 @@ pub(crate) fn status() -> Status {
             access_log_lost: 3,
             forgotten_credits: 31,
             blocks: 33,
+            buffered_bytes: 34,
+            buffered_limit: 64 << 20,
+            unbuffered: 35,
         },
         listeners: vec![ListenerStatus {
             name: "web".to_owned(),
@@ -136,6 +139,7 @@ pub(crate) fn plan(pool: Pool) -> Plan {
         header_fields: 100,
         target_bytes: 8 << 10,
         body_bytes: None,
+        buffered: 64 << 20,
     };
     Plan {
         generation: 1,

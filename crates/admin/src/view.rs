@@ -27,6 +27,9 @@ struct Process {
     access_log_lost: u64,
     forgotten_credits: u64,
     blocks: usize,
+    buffered_bytes: usize,
+    buffered_limit: usize,
+    unbuffered: u64,
 }
 
 #[derive(Serialize)]
@@ -169,6 +172,9 @@ pub(crate) const FIELDS: &[Field] = &[
         "keys of rate limits forgotten before their credit was whole, because too many others came",
     ),
     field("Process", "blocks", Kind::Whole, "networks that are blocked now"),
+    field("Process", "buffered_bytes", Kind::Whole, "bytes of bodies that are buffered now"),
+    field("Process", "buffered_limit", Kind::Whole, "limits.buffered"),
+    field("Process", "unbuffered", Kind::Whole, "bodies that went on unbuffered because limits.buffered was reached"),
     field("Listener", "name", Kind::Text, "its name"),
     field("Listener", "addresses", Kind::Texts, "addresses in force, with the real ports"),
     field("Listener", "connections", Kind::Whole, "connections open now"),
@@ -315,6 +321,9 @@ impl From<&ProcessStatus> for Process {
             access_log_lost: process.access_log_lost,
             forgotten_credits: process.forgotten_credits,
             blocks: process.blocks,
+            buffered_bytes: process.buffered_bytes,
+            buffered_limit: process.buffered_limit,
+            unbuffered: process.unbuffered,
         }
     }
 }

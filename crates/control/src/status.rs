@@ -53,6 +53,12 @@ pub struct ProcessStatus {
     pub forgotten_credits: u64,
     /// Networks that are blocked.
     pub blocks: usize,
+    /// Bytes of bodies that are buffered.
+    pub buffered_bytes: usize,
+    /// Bytes of bodies that may be buffered at once.
+    pub buffered_limit: usize,
+    /// Bodies that went on unbuffered because the limit was reached.
+    pub unbuffered: u64,
 }
 
 /// What the process is doing.
@@ -291,6 +297,9 @@ impl ProcessRecord {
             connections_limit: self.shared.connection_limit.load(Ordering::Relaxed),
             access_log_lost: self.access_log_lost(),
             forgotten_credits: self.shared.forgotten_credits(),
+            buffered_bytes: self.shared.buffered.used(),
+            buffered_limit: self.shared.buffered.limit(),
+            unbuffered: self.shared.buffered.full(),
             blocks: self.blocks.lock().unwrap_or_else(PoisonError::into_inner).count(),
         }
     }

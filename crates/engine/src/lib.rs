@@ -7,6 +7,7 @@
 mod accept;
 mod backends;
 pub mod blocks;
+mod buffered;
 mod buffers;
 mod cause;
 mod circuit;
@@ -33,6 +34,7 @@ mod testing;
 mod timers;
 mod worker;
 
+pub use buffered::Buffered;
 pub use circuit::CircuitFigures;
 pub use queue::QueueFigures;
 pub use report::{Report, Reports};

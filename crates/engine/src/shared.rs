@@ -13,6 +13,7 @@ use policy::outlier::Offer;
 use policy::plan::{Address, Backend, Plan, Wanted};
 
 use crate::blocks::Blocks;
+use crate::buffered::Buffered;
 use crate::circuit::{Circuit, CircuitFigures};
 use crate::clients::Clients;
 use crate::connections::Connections;
@@ -37,6 +38,8 @@ pub struct Shared {
     pub(crate) clients: Vec<Option<Arc<Clients>>>,
     /// Networks that are refused.
     pub blocks: Blocks,
+    /// What buffered bodies hold.
+    pub buffered: Buffered,
     /// Set once the process stops taking new connections.
     pub stopping: AtomicBool,
     /// Client connections that may be open at once: `limits.connections`, or less where the system allows less.
@@ -102,6 +105,7 @@ impl Shared {
             credits: Credits::new(plan),
             clients: plan.listeners.iter().map(|listener| listener.client_connections.map(Clients::new)).collect(),
             blocks: Blocks::default(),
+            buffered: Buffered::new(plan.limits.buffered),
             stopping: AtomicBool::new(false),
             connection_limit: AtomicUsize::new(plan.limits.connections),
             started: Instant::now(),

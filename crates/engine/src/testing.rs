@@ -33,6 +33,7 @@ pub(crate) fn plan(backends: &[SocketAddr]) -> Plan {
             header_fields: 100,
             target_bytes: 8192,
             body_bytes: None,
+            buffered: 1 << 20,
         },
         access_log: AccessLog { write: LogWrite::Off, to: LogTarget::Stdout, one_in: 1 },
         listeners: vec![listener()],
@@ -63,6 +64,7 @@ fn everything() -> Route {
         request_headers: HeaderRules::default(),
         response_headers: HeaderRules::default(),
         body_bytes: None,
+        buffer: Default::default(),
         urgency: Default::default(),
         limit: None,
     }

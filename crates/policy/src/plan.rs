@@ -4,6 +4,7 @@
 //! check it again. Indices ([`PoolId`], [`RouteId`], [`ListenerId`]) are valid by construction.
 
 mod breaker;
+mod buffer;
 mod caps;
 mod eject;
 mod health;
@@ -17,6 +18,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub use breaker::{Breaker, Panic};
+pub use buffer::{Beyond, Buffer};
 pub use caps::Caps;
 pub use eject::{Eject, FailureRate, LatencyRule};
 pub use health::{Agent, Expected, HealthCheck, ProbeKind, Question, Talk};
@@ -90,6 +92,8 @@ pub struct Limits {
     pub target_bytes: usize,
     /// Bytes of a request body; `None` is no limit.
     pub body_bytes: Option<u64>,
+    /// Bytes of bodies that are buffered at once.
+    pub buffered: usize,
 }
 
 /// `[access_log]`.
@@ -192,6 +196,8 @@ pub struct Route {
     pub response_headers: HeaderRules,
     /// Bytes of a request body, where the route narrows or widens `limits.body_bytes`.
     pub body_bytes: Option<u64>,
+    /// What is kept of bodies so that slow clients do not hold a backend.
+    pub buffer: Buffer,
     /// Who goes first when requests wait for a backend.
     pub urgency: Urgency,
     /// How often requests may come.

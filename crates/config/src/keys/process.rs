@@ -142,6 +142,13 @@ static LIMITS: Section = Section {
             "Bytes of a request body; a route's `limits` narrow or widen it.",
             "\"100MiB\"",
         ),
+        key(
+            "buffered",
+            Kind::Size { off: Off::Refused, min: 64 << 10, max: 1 << 40 },
+            Default::Is("\"64MiB\""),
+            "Bytes of bodies that `buffer` of routes keeps at once; beyond it bodies go on unbuffered.",
+            "\"256MiB\"",
+        ),
     ],
 };
 

@@ -133,7 +133,14 @@ pub(super) static ROUTE: Section = Section {
             "Who goes first when requests wait in a pool's `queue`: all `high` before `normal` before `low`.",
             "\"high\"",
         ),
-        not_yet("buffer", "Takes the whole request in before a backend is asked.", ""),
+        key(
+            "buffer",
+            Kind::Either(&[Kind::Flag, Kind::Table(&BUFFER)]),
+            Default::Is("false"),
+            "Spares backends slow clients: takes whole requests in before a backend is asked, and reads answers ahead. \
+             `true` stands for `{ request = \"1MiB\", response = \"256KiB\" }`.",
+            "{ request = \"1MiB\", response = \"256KiB\" }",
+        ),
         not_yet("grpc", "gRPC services and methods.", "the nearest is `path = \"/package.Service/*\"`"),
     ],
 };
@@ -275,6 +282,34 @@ static LIMITS: Section = Section {
             "\"header:x-api-key\"",
         ),
         DRY_RUN,
+    ],
+};
+
+static BUFFER: Section = Section {
+    heading: "`buffer` of a route",
+    about: "What is kept of bodies so that slow clients do not hold a backend. `limits.buffered` bounds all of them.",
+    keys: &[
+        key(
+            "request",
+            Kind::Size { off: Off::Allowed, min: 1 << 10, max: 1 << 30 },
+            Default::Is("\"off\""),
+            "Bytes of a request body that are read to its end before a backend is picked.",
+            "\"1MiB\"",
+        ),
+        key(
+            "beyond",
+            Kind::Choice { now: &["stream", "refuse"], later: &[] },
+            Default::Is("\"stream\""),
+            "What becomes of a larger request body: `stream` sends it on as it comes, `refuse` answers 413.",
+            "\"refuse\"",
+        ),
+        key(
+            "response",
+            Kind::Size { off: Off::Allowed, min: 1 << 10, max: 1 << 30 },
+            Default::Is("\"off\""),
+            "Bytes of an answer that are read ahead of a client that takes them slowly.",
+            "\"256KiB\"",
+        ),
     ],
 };
 

@@ -14,7 +14,7 @@ use crate::values::{name, pattern};
 const ACTIONS: &[&str] = &["pool", "pools", "paths", "answer", "redirect"];
 
 /// Keys that need a backend to mean something.
-const WITH_BACKEND: &[&str] = &["rewrite", "request_headers", "timeouts", "retry", "hedge"];
+const WITH_BACKEND: &[&str] = &["rewrite", "request_headers", "timeouts", "retry", "hedge", "buffer"];
 
 /// The one key that chooses the action of a route; a note when there is none, or more than one.
 pub(super) fn chosen(context: &mut Context<'_>, route: &Table) -> Option<&'static str> {

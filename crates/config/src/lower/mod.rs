@@ -5,6 +5,7 @@
 
 mod action;
 mod breaker;
+mod buffer;
 mod eject;
 mod fields;
 mod health;
@@ -52,7 +53,8 @@ pub(crate) fn lower(context: &mut Context<'_>, root: &Table) -> Option<Plan> {
     listener::check_binds(context, &facts, admin.as_ref());
     let members = root.members("pool").iter();
     let terms: Vec<_> = members.map(|pool| terms::of_pool(context, pool.item.table()?)).collect();
-    let routes = route::all(context, root, &route::Known { names: &names, terms: &terms }, &mut facts);
+    let buffered = limits.as_ref().map(|limits| limits.buffered);
+    let routes = route::all(context, root, &route::Known { names: &names, terms: &terms, buffered }, &mut facts);
     if context.has_errors() {
         return None;
     }

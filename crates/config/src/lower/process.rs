@@ -78,6 +78,7 @@ pub(super) fn limits(context: &mut Context<'_>, root: &Table) -> Option<Limits> 
         header_fields: table.count("header_fields")?,
         target_bytes: target_bytes.min(header_bytes),
         body_bytes: table.size("body_bytes")?,
+        buffered: table.bytes("buffered")?,
     })
 }
 

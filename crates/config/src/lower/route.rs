@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use policy::limit::RateLimit;
-use policy::plan::{Action, HeaderRules, HostMatch, ListenerId, Match, PathMatch, Route, Urgency};
+use policy::plan::{Action, Buffer, HeaderRules, HostMatch, ListenerId, Match, PathMatch, Route, Urgency};
 
 use super::terms::Terms;
-use super::{Names, action, fields, limits, matching};
+use super::{Names, action, buffer, fields, limits, matching};
 use crate::context::Context;
 use crate::diagnostic::{Problem, code};
 use crate::files::At;
@@ -19,6 +19,8 @@ pub(super) struct Known<'a> {
     pub(super) names: &'a Names,
     /// The terms of each pool; `None` where a note was made.
     pub(super) terms: &'a [Option<Terms>],
+    /// `limits.buffered`; `None` where a note was made.
+    pub(super) buffered: Option<usize>,
 }
 
 /// Every route that can be made, in the order of writing; then the default pools of the listeners.
@@ -56,7 +58,7 @@ fn written(context: &mut Context<'_>, table: &Table, known: &Known<'_>, label: &
     let key = action::chosen(context, table);
     let conditions = matching::conditions(context, known.names, table);
     let paths = matching::paths(context, table);
-    let terms = common(context, table);
+    let terms = common(context, table, known);
     let parts = match key {
         None => Vec::new(),
         Some("paths") => by_path(context, table, known),
@@ -80,6 +82,7 @@ fn written(context: &mut Context<'_>, table: &Table, known: &Known<'_>, label: &
             request_headers: common.request.clone(),
             response_headers: common.response.clone(),
             body_bytes: common.body_bytes,
+            buffer: common.buffer,
             urgency: common.urgency,
             limit: common.limit.clone(),
         };
@@ -93,19 +96,21 @@ struct Common {
     request: HeaderRules,
     response: HeaderRules,
     body_bytes: Option<u64>,
+    buffer: Buffer,
     urgency: Urgency,
     limit: Option<RateLimit>,
 }
 
-fn common(context: &mut Context<'_>, table: &Table) -> Option<Common> {
+fn common(context: &mut Context<'_>, table: &Table, known: &Known<'_>) -> Option<Common> {
     let request = fields::rules(context, table, "request_headers");
     let response = fields::rules(context, table, "response_headers");
     // Off is no limit even where `[limits]` has one.
     let body_bytes = table.table("limits")?.size("body").map(|bytes| bytes.unwrap_or(u64::MAX));
+    let buffer = buffer::buffer(context, table, known.buffered);
     let urgency = table.words("urgency")?.text;
     let urgency = Urgency::ALL.into_iter().find(|known| known.name() == urgency).unwrap_or_default();
     let limit = limits::rate(context, table.table("limits")?, "route")?;
-    Some(Common { request: request?, response: response?, body_bytes, urgency, limit })
+    Some(Common { request: request?, response: response?, body_bytes, buffer: buffer?, urgency, limit })
 }
 
 /// A part of a `[[route]]` that becomes a route: its paths, its action, its place.
@@ -163,6 +168,7 @@ fn defaults(context: &mut Context<'_>, root: &Table, known: &Known<'_>) -> Vec<(
             request_headers: HeaderRules::default(),
             response_headers: HeaderRules::default(),
             body_bytes: None,
+            buffer: Buffer::default(),
             urgency: Urgency::default(),
             limit: None,
         };

@@ -255,7 +255,6 @@ protocol = "udp"
 sessions = 100
 [[route]]
 grpc = "x"
-buffer = true
 pools = { app = 1, beta = 1 }
 split = "sticky"
 [pool.app]
@@ -287,6 +286,42 @@ policy = { among = 3 }
 backends = ["a:1", { address = "b:1", tier = 1 }]
 spill_over = { below = 101, ful = true }
 subset = 20
+"#,
+    );
+}
+
+#[test]
+fn buffers_that_cannot_be_are_told() {
+    assert_told(
+        "buffers",
+        r#"
+[limits]
+buffered = "1MiB"
+[listener.web]
+bind = ":8080"
+pool = "app"
+[[route]]
+path = "/a"
+pool = "app"
+buffer = { request = "2MiB" }
+[[route]]
+path = "/b"
+pool = "app"
+buffer = { response = "64KiB", beyond = "refuse" }
+[[route]]
+path = "/c"
+answer = { status = 410 }
+buffer = true
+[[route]]
+path = "/d"
+pool = "app"
+buffer = { requests = "1MiB", beyond = "drop" }
+[[route]]
+path = "/e"
+pool = "app"
+buffer = "1MiB"
+[pool.app]
+backends = ["a:1", "b:1"]
 "#,
     );
 }

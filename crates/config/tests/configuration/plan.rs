@@ -323,6 +323,43 @@ pool = "other"
 }
 
 #[test]
+fn buffers_as_written() {
+    let plan = plan_of(
+        r#"
+[limits]
+buffered = "128MiB"
+[listener.web]
+bind = ":8080"
+pool = "app"
+[[route]]
+path = "/plain"
+pool = "app"
+buffer = true
+[[route]]
+paths = { "/up/*" = "app", "/in/*" = "app" }
+buffer = { request = "10MiB", beyond = "refuse" }
+[[route]]
+path = "/down"
+pool = "app"
+buffer = { response = "64KiB" }
+[[route]]
+path = "/off"
+pool = "app"
+buffer = false
+[pool.app]
+backends = ["a:1", "b:1"]
+"#,
+    );
+    let of = |request, beyond, response| Buffer { request, beyond, response };
+    let plain = of(1 << 20, Beyond::Stream, 256 << 10);
+    let up = of(10 << 20, Beyond::Refuse, 0);
+    let down = of(0, Beyond::Stream, 64 << 10);
+    let off = Buffer::default();
+    assert_eq!(plan.limits.buffered, 128 << 20);
+    assert_eq!(plan.routes.iter().map(|route| route.buffer).collect::<Vec<_>>(), [plain, up, up, down, off, off]);
+}
+
+#[test]
 fn three_lines_are_a_configuration() {
     let plan = plan_of("listener.web = { bind = \":8080\", pool = \"app\" }\npool.app.backends = [\"a:1\", \"b:1\"]\n");
     assert_eq!(plan.routes.len(), 1);

@@ -20,6 +20,7 @@ pub(crate) fn plan(pools: Vec<Pool>) -> Plan {
         header_fields: 100,
         target_bytes: 8 << 10,
         body_bytes: None,
+        buffered: 64 << 20,
     };
     Plan {
         generation: 1,

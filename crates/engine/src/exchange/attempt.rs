@@ -90,10 +90,7 @@ impl<'a, D: Downstream> Proxied<'a, D> {
     /// An idle connection, if there is one that still lives.
     pub(super) fn kept_connection(&self, attempt: &Attempt) -> Option<Stream> {
         let is_bodiless = matches!(self.down.head().0.framing, Framing::None | Framing::Length(0));
-        // Where one has gone stale, others have, too: a second one would be a try for nothing.
-        while self.reach.stale == 0
-            && let Some(stream) = attempt.reuse()
-        {
+        while let Some(stream) = attempt.reuse() {
             // What perhaps cannot be repeated must not meet a connection that the backend has just closed.
             if (self.method.is_idempotent() && is_bodiless) || !stream.is_stale() {
                 return Some(stream);
@@ -178,6 +175,7 @@ impl<'a, D: Downstream> Proxied<'a, D> {
             host: &host(pool, &up.attempt, request.authority.of(buf)),
             request_id: self.facts.request_id.made(),
             forwarded: pool.forwarded,
+            length: self.feed.whole,
             changes: Changes { rules, lines: &lines },
         });
         Ok(())
@@ -308,14 +306,18 @@ impl<'a, D: Downstream> Proxied<'a, D> {
         }
         self.feed.invited |= self.answer.status == 100;
         self.down.interim(&AnswerHead { answer: &self.answer, buf: up.link.head_buf(), changes, request_done: false });
+        self.flush_interim().await?;
+        up.link.forget_head();
+        Ok(())
+    }
+
+    pub(super) async fn flush_interim(&mut self) -> Result<(), Cause> {
         self.down.timer().set(Instant::now(), self.worker.client_timeouts(self.down.peer()).body);
         let sent = poll_fn(|cx| match self.down.poll_flush(cx) {
             Poll::Ready(sent) => Poll::Ready(sent.map_err(|_| Cause::ClientGone)),
             Poll::Pending => self.down.timer().poll_late(cx).map(|()| Err(Cause::ClientStalled)),
         });
-        sent.await?;
-        up.link.forget_head();
-        Ok(())
+        sent.await
     }
 }
 
@@ -328,7 +330,7 @@ fn host<'p>(pool: &'p Pool, attempt: &Attempt, authority: &'p [u8]) -> Cow<'p, [
     }
 }
 
-fn request_cut(cut: &Cut) -> Cause {
+pub(super) fn request_cut(cut: &Cut) -> Cause {
     match cut {
         Cut::Early | Cut::Broken => Cause::ClientGone,
         Cut::Malformed(why) => Cause::BadRequest { status: 400, why },

@@ -5,6 +5,7 @@
 
 use std::task::{Context, Poll};
 
+use crate::buffered::Kept;
 use crate::seam::{Cut, Fill, Progress, Source, Trailers};
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -16,25 +17,54 @@ enum Keeping {
 }
 
 pub(crate) struct Feed {
-    kept: Vec<u8>,
+    kept: Kept,
     at: usize,
     keeping: Keeping,
     pub(crate) progress: Progress,
     pub(crate) done: bool,
     /// The client has been told to send it (100).
     pub(crate) invited: bool,
+    /// It was taken in before the first attempt, at least in part.
+    pub(crate) was_gathered: bool,
+    /// Its length, if it was taken in whole and can be sent as so many bytes.
+    pub(crate) whole: Option<u64>,
 }
 
 impl Feed {
     /// `keep_bytes` is 0 for methods that are not idempotent.
     pub(crate) fn new(keep_bytes: usize) -> Self {
         Self {
-            kept: Vec::new(),
+            kept: Kept::default(),
             at: 0,
             keeping: Keeping::UpTo(keep_bytes),
             progress: Progress::default(),
             done: false,
             invited: false,
+            was_gathered: false,
+            whole: None,
+        }
+    }
+
+    /// The body begins with this, which was taken in before any attempt. Until more is sent, it can be repeated.
+    pub(crate) fn begin_with(&mut self, kept: Kept) {
+        if let Keeping::UpTo(limit) = &mut self.keeping {
+            *limit = (*limit).max(kept.bytes.len());
+        }
+        self.kept = kept;
+        self.was_gathered = true;
+    }
+
+    /// Bytes that are kept.
+    pub(crate) fn kept_bytes(&self) -> u64 {
+        self.kept.bytes.len() as u64
+    }
+
+    /// There will be no other attempt: what was sent is not needed any more.
+    pub(crate) fn let_go(&mut self) {
+        self.keeping = Keeping::Lost;
+        if self.at == self.kept.bytes.len() {
+            self.kept.let_go();
+            self.at = 0;
         }
     }
 
@@ -46,16 +76,8 @@ impl Feed {
     /// The last attempt left these bytes unsent, and sent none: they go first in the next.
     pub(crate) fn take_back(&mut self, unsent: &[u8]) {
         if self.keeping == Keeping::Lost {
-            self.kept = unsent.to_vec();
+            self.kept.bytes = unsent.to_vec();
             self.keeping = Keeping::UpTo(unsent.len());
-        }
-    }
-
-    /// The answer has begun: there will be no repetition, so that nothing more is kept and what was is given up.
-    pub(crate) fn end_keeping(&mut self) {
-        self.keeping = Keeping::Lost;
-        if self.at == self.kept.len() {
-            (self.kept, self.at) = (Vec::new(), 0);
         }
     }
 
@@ -77,13 +99,13 @@ impl Feed {
 
     fn keep(&mut self, data: &[u8]) {
         match self.keeping {
-            Keeping::UpTo(limit) if self.kept.len() + data.len() <= limit => {
-                self.kept.extend_from_slice(data);
-                self.at = self.kept.len();
+            Keeping::UpTo(limit) if self.kept.bytes.len() + data.len() <= limit => {
+                self.kept.bytes.extend_from_slice(data);
+                self.at = self.kept.bytes.len();
             }
             _ => {
                 self.keeping = Keeping::Lost;
-                self.kept = Vec::new();
+                self.kept.let_go();
                 self.at = 0;
             }
         }
@@ -102,12 +124,12 @@ impl<D: Source> Source for Fed<'_, D> {
     }
 
     fn data(&self) -> &[u8] {
-        let again = &self.feed.kept[self.feed.at..];
+        let again = &self.feed.kept.bytes[self.feed.at..];
         if again.is_empty() { self.down.data() } else { again }
     }
 
     fn consume(&mut self, n: usize) {
-        if self.feed.at < self.feed.kept.len() {
+        if self.feed.at < self.feed.kept.bytes.len() {
             self.feed.at += n;
         } else {
             self.feed.keep(&self.down.data()[..n]);
@@ -147,7 +169,7 @@ impl<D: Source> Source for Resent<'_, D> {
     }
 
     fn data(&self) -> &[u8] {
-        &self.feed.kept[self.again.at..]
+        &self.feed.kept.bytes[self.again.at..]
     }
 
     fn consume(&mut self, n: usize) {

@@ -12,8 +12,8 @@ use crate::seam::{AnswerHead, Changes, Downstream, Progress, PumpError, Side, po
 
 /// How far the answer's body has come, and how far both bodies had when the deadline was set.
 #[derive(Default)]
-struct Body {
-    progress: Progress,
+pub(super) struct Body {
+    pub(super) progress: Progress,
     deadline_at: Option<[Progress; 2]>,
     watch: Watch,
 }
@@ -28,17 +28,23 @@ struct Direction {
 impl<D: Downstream> Proxied<'_, D> {
     /// Forwards the answer to its end.
     pub(super) async fn forward(&mut self, up: &mut Upstream<'_>) -> Result<(), Cause> {
-        self.feed.end_keeping();
-        self.count_answer();
-        self.begin_answer(up);
         if self.answer.status == 101 {
+            self.count_answer();
+            self.begin_answer(up);
             return self.tunnel(up).await;
         }
-        up.link.forget_head();
+        self.begin_forward(up);
         let mut body = Body::default();
         let outcome = poll_fn(|cx| self.poll_answer(cx, up, &mut body)).await;
         self.facts.answer_bytes = body.progress.bytes;
         outcome
+    }
+
+    /// The head of the answer, unless it begins a tunnel.
+    pub(super) fn begin_forward(&mut self, up: &mut Upstream<'_>) {
+        self.count_answer();
+        self.begin_answer(up);
+        up.link.forget_head();
     }
 
     fn count_answer(&mut self) {
@@ -68,15 +74,28 @@ impl<D: Downstream> Proxied<'_, D> {
 
     /// The answer's body, and what is left of the request's.
     fn poll_answer(&mut self, cx: &mut Context<'_>, up: &mut Upstream<'_>, body: &mut Body) -> Poll<Result<(), Cause>> {
-        if !self.feed.done
-            && let Err(cause) = self.poll_request(cx, up)
-        {
+        let rest = self.poll_rest_of_request(cx, up);
+        let pumped = poll_pump(cx, &mut up.link, self.down, &mut body.progress);
+        self.poll_pumped(cx, Some(up), (rest, pumped), body)
+    }
+
+    /// A backend may answer before it has the whole request.
+    pub(super) fn poll_rest_of_request(&mut self, cx: &mut Context<'_>, up: &mut Upstream<'_>) -> Result<(), Cause> {
+        if self.feed.done { Ok(()) } else { self.poll_request(cx, up) }
+    }
+
+    /// What a step of both bodies has come to.
+    pub(super) fn poll_pumped(
+        &mut self,
+        cx: &mut Context<'_>,
+        mut up: Option<&mut Upstream<'_>>,
+        (rest, pumped): (Result<(), Cause>, Poll<Result<(), PumpError>>),
+        body: &mut Body,
+    ) -> Poll<Result<(), Cause>> {
+        match pumped {
             // Neither side may take what it has for whole: not the backend the request, nor the client the answer,
             // unless that is all here.
-            let last = poll_pump(cx, &mut up.link, self.down, &mut body.progress);
-            return Poll::Ready(if let Poll::Ready(Ok(())) = last { Ok(()) } else { Err(cause) });
-        }
-        match poll_pump(cx, &mut up.link, self.down, &mut body.progress) {
+            Poll::Pending | Poll::Ready(Err(_)) if rest.is_err() => return Poll::Ready(rest),
             Poll::Ready(Ok(())) => return Poll::Ready(Ok(())),
             Poll::Ready(Err(PumpError::Sink)) => return Poll::Ready(Err(Cause::ClientGone)),
             Poll::Ready(Err(PumpError::Source(_))) => {
@@ -89,7 +108,7 @@ impl<D: Downstream> Proxied<'_, D> {
         self.set_body_deadline(body);
         while let Poll::Ready(woken) = body.watch.poll(self.down.timer(), cx) {
             match (woken, body.progress.waits_for) {
-                (Woken::Look, _) => self.look_at_bodies(up, body)?,
+                (Woken::Look, _) => self.look_at_bodies(up.as_deref_mut(), body)?,
                 _ if self.is_over() => return Poll::Ready(Err(Cause::TotalTimeout)),
                 (Woken::Due, Side::Source) => return Poll::Ready(Err(Cause::IdleTimeout)),
                 (Woken::Due, Side::Sink) => return Poll::Ready(Err(Cause::ClientStalled)),
@@ -132,13 +151,15 @@ impl<D: Downstream> Proxied<'_, D> {
     }
 
     /// Looks at those who keep us waiting: gives back what they would pin, and judges the client's pace.
-    fn look_at_bodies(&mut self, up: &mut Upstream<'_>, body: &mut Body) -> Result<(), Cause> {
+    fn look_at_bodies(&mut self, up: Option<&mut Upstream<'_>>, body: &mut Body) -> Result<(), Cause> {
         let wait = self.expects(body);
         let moved = if wait == Some(Wait::Body) { self.feed.progress.bytes } else { body.progress.bytes };
         let seen = body.watch.look(self.worker, self.down, &Sight { wait, moved });
         if seen.is_slow {
             self.down.thrift();
-            up.link.thrift();
+            if let Some(up) = up {
+                up.link.thrift();
+            }
         }
         seen.cause.map_or(Ok(()), Err)
     }

@@ -3,12 +3,14 @@
 //! Owns the order of things: route, limits, attempts, both bodies, the end. What should happen is asked of `policy`; who
 //! the client is, and in which version it speaks, is behind [`Downstream`].
 
+mod ahead;
 mod answer;
 mod attempt;
 mod blame;
 mod facts;
 mod feed;
 mod forward;
+mod gather;
 mod hedge;
 mod limits;
 mod outlast;

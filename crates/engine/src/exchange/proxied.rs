@@ -95,10 +95,19 @@ pub(super) async fn proxy<D: Downstream>(
     };
     // The upstream stays in this place: futures that hand it about would copy it.
     let mut place = None;
-    let mut outcome = proxied.attempts(&mut place).await;
-    proxied.judge_pool(outcome);
-    if let (Ok(()), Some(up)) = (outcome, &mut place) {
+    let mut outcome = proxied.gather().await;
+    if outcome.is_ok() {
+        outcome = proxied.attempts(&mut place).await;
+        proxied.judge_pool(outcome);
+    }
+    proxied.feed.let_go();
+    let ahead = proxied.buffer().response;
+    if outcome.is_ok() && ahead > 0 && proxied.answer.status != 101 {
+        outcome = proxied.forward_ahead(&mut place, ahead).await;
+    } else if let (Ok(()), Some(up)) = (outcome, &mut place) {
         outcome = proxied.forward(up).await;
+    }
+    if proxied.facts.answer_begun && place.is_some() {
         proxied.judge_end(outcome);
     }
     proxied.end(place, outcome);
@@ -166,7 +175,7 @@ impl<'a, D: Downstream> Proxied<'a, D> {
 
     /// Now; what is done first has taken no time.
     fn now(&self) -> Instant {
-        let is_first = self.facts.attempts == 0 && self.facts.times.queued.is_none();
+        let is_first = self.facts.attempts == 0 && self.facts.times.queued.is_none() && !self.feed.was_gathered;
         if is_first { self.facts.times.started } else { Instant::now() }
     }
 
@@ -296,20 +305,27 @@ impl<'a, D: Downstream> Proxied<'a, D> {
     }
 
     /// Gives back what can be used again.
-    fn end(self, place: Option<Upstream<'_>>, outcome: Result<(), Cause>) {
+    fn end(mut self, place: Option<Upstream<'_>>, outcome: Result<(), Cause>) {
         self.facts.request_bytes += self.feed.progress.bytes;
         if let Some(up) = place {
             self.counters().sent_bytes.add(self.facts.request_bytes);
             self.counters().received_bytes.add(self.facts.answer_bytes);
-            let was_tunnel = self.answer.status == 101;
-            if outcome.is_ok() && self.answer.keep_alive && !was_tunnel && self.feed.done && up.link.is_reusable() {
-                let since = self.facts.times.first_byte.unwrap_or(self.facts.times.started);
-                up.attempt.give_back(up.link.into_stream(), since);
-            } else if outcome.is_ok() && !was_tunnel && up.link.has_unasked() {
-                up.attempt.distrust();
+            if outcome.is_ok() {
+                self.give_back(up);
             }
         }
-        self.worker.answers.put(self.answer);
+        self.worker.answers.put(std::mem::take(&mut self.answer));
+    }
+
+    /// Gives a backend's connection back for others, if it can serve another request.
+    pub(super) fn give_back(&mut self, up: Upstream<'_>) {
+        let was_tunnel = self.answer.status == 101;
+        if self.answer.keep_alive && !was_tunnel && self.feed.done && up.link.is_reusable() {
+            let since = self.facts.times.first_byte.unwrap_or(self.facts.times.started);
+            up.attempt.give_back(up.link.into_stream(), since);
+        } else if !was_tunnel && up.link.has_unasked() {
+            up.attempt.distrust();
+        }
     }
 }
 

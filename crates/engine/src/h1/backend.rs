@@ -49,7 +49,7 @@ impl<'w> BackendLink<'w> {
     pub(crate) fn begin(&mut self, head: &RequestHead<'_>) {
         put_request(&mut self.link.mem.out, head);
         self.head_end = self.link.mem.out.len();
-        self.framing = head.request.framing;
+        self.framing = head.framing();
         self.link.begin_write(self.framing);
     }
 

@@ -26,6 +26,8 @@ pub(crate) struct RequestHead<'a> {
     pub(crate) request_id: Option<&'a [u8]>,
     /// Adds `Forwarded`.
     pub(crate) forwarded: bool,
+    /// The whole body is here and so long, however it came: it goes in one piece, and nobody needs to ask for it.
+    pub(crate) length: Option<u64>,
     pub(crate) changes: Changes<'a>,
 }
 
@@ -36,6 +38,13 @@ fn shadows_rules(changes: &Changes<'_>, name: &[u8]) -> bool {
     let same = |text: &String| text.len() == name.len() && text.bytes().zip(name).all(|(a, b)| folded(&a) == folded(b));
     let is_plain = name.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'-');
     !is_plain && (changes.rules.remove.iter().any(same) || changes.rules.set.iter().any(|(text, _)| same(text)))
+}
+
+impl RequestHead<'_> {
+    /// How the body is framed on its way to the backend.
+    pub(crate) fn framing(&self) -> Framing {
+        self.length.map_or(self.request.framing, Framing::Length)
+    }
 }
 
 /// Copies the fields that `keep` wants, in runs.
@@ -79,7 +88,7 @@ pub(crate) fn put_request(out: &mut Vec<u8>, head: &RequestHead<'_>) {
             keeps_request_field(head, f) && !head.changes.drops(name) && !shadows_rules(&head.changes, name)
         });
     }
-    put_connection_request(out, request, buf);
+    put_connection_request(out, head);
     put_forwarding(out, head);
     out.extend_from_slice(head.changes.lines);
     out.extend_from_slice(b"\r\n");
@@ -95,15 +104,23 @@ fn keeps_request_field(head: &RequestHead<'_>, field: &Field) -> bool {
         Name::XForwardedHost | Name::XForwardedPort | Name::XForwardedProto | Name::Forwarded => head.peer.trusted,
         Name::XRequestId => head.request_id.is_none(),
         Name::MaxForwards => head.request.method != Method::Options,
-        Name::Expect => head.request.expects_continue,
+        Name::Expect => head.request.expects_continue && head.length.is_none(),
         _ => true,
     }
 }
 
 /// Fields that are about our connection to the backend.
-fn put_connection_request(out: &mut Vec<u8>, request: &Request, buf: &[u8]) {
-    if request.framing == Framing::Chunked {
-        out.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
+fn put_connection_request(out: &mut Vec<u8>, head: &RequestHead<'_>) {
+    let (request, buf) = (head.request, head.buf);
+    match (request.framing, head.length) {
+        (Framing::Chunked, None) => out.extend_from_slice(b"Transfer-Encoding: chunked\r\n"),
+        (Framing::Chunked, Some(length)) => {
+            out.extend_from_slice(b"Content-Length: ");
+            put_decimal(out, length);
+            out.extend_from_slice(b"\r\n");
+        }
+        // Its field is kept as it came.
+        _ => {}
     }
     if !request.upgrade.is_empty() {
         out.extend_from_slice(b"Connection: upgrade\r\n");

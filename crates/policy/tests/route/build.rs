@@ -120,6 +120,7 @@ pub(crate) fn route(matches: impl Into<Vec<Match>>) -> Route {
         request_headers: HeaderRules::default(),
         response_headers: HeaderRules::default(),
         body_bytes: None,
+        buffer: Default::default(),
         urgency: Default::default(),
         limit: None,
     }

@@ -168,6 +168,7 @@ impl Case {
             host: b"a.test",
             request_id: None,
             forwarded: false,
+            length: None,
             changes: Changes { rules: &HeaderRules::default(), lines: &[] },
         });
         link
@@ -291,7 +292,7 @@ fn what_the_answer_has_overtaken_is_no_longer_kept() {
             seed: 1,
         };
         let (mut client, mut feed) = (client(&case), Feed::new(case.keep_bytes));
-        let sent = |feed: &Feed| (feed.kept.len(), feed.kept.capacity());
+        let sent = |feed: &Feed| (feed.kept.bytes.len(), feed.kept.bytes.capacity());
         poll_fn(|cx| feed.of(&mut client).poll_fill(cx)).await.expect("there is more");
         let first = client.here;
         feed.of(&mut client).consume(first);
@@ -299,7 +300,7 @@ fn what_the_answer_has_overtaken_is_no_longer_kept() {
         // The next attempt has sent a part of it again when its answer begins: the rest is still to come from here.
         feed.rewind();
         feed.of(&mut client).consume(first - 1);
-        feed.end_keeping();
+        feed.let_go();
         assert_eq!(feed.of(&mut client).data().len(), 1);
         assert!(!feed.is_replayable());
         feed.of(&mut client).consume(1);
@@ -307,7 +308,7 @@ fn what_the_answer_has_overtaken_is_no_longer_kept() {
         let more = client.here;
         feed.of(&mut client).consume(more);
         assert_eq!(sent(&feed), (0, 0));
-        feed.end_keeping();
+        feed.let_go();
         assert_eq!(client.at, first + more);
     });
 }
@@ -321,5 +322,5 @@ fn nothing_sent_is_nothing_lost() {
     feed.take_back(b"sent");
     assert!(feed.is_replayable());
     feed.rewind();
-    assert_eq!((feed.at, feed.kept.as_slice(), feed.done), (0, &b"sent"[..], false));
+    assert_eq!((feed.at, feed.kept.bytes.as_slice(), feed.done), (0, &b"sent"[..], false));
 }

@@ -36,6 +36,7 @@ fn begun<'b>(stream: UnixStream, buffers: &'b Buffers, head: &str) -> BackendLin
         host: b"a.test",
         request_id: None,
         forwarded: false,
+        length: None,
         changes: Changes { rules: &HeaderRules::default(), lines: &[] },
     });
     link

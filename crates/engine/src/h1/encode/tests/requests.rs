@@ -11,13 +11,14 @@ struct Way<'a> {
     host: &'a str,
     request_id: Option<&'a str>,
     forwarded: bool,
+    length: Option<u64>,
     rules: Rules,
 }
 
 impl Default for Way<'_> {
     fn default() -> Self {
         let peer = peer("203.0.113.9:4711", false);
-        Self { peer, host: "a.test", request_id: None, forwarded: false, rules: Rules::none() }
+        Self { peer, host: "a.test", request_id: None, forwarded: false, length: None, rules: Rules::none() }
     }
 }
 
@@ -41,6 +42,7 @@ impl Way<'_> {
             host: self.host.as_bytes(),
             request_id: self.request_id.map(str::as_bytes),
             forwarded: self.forwarded,
+            length: self.length,
             changes: self.rules.changes(),
         };
         put_request(&mut out, &head);
@@ -50,6 +52,18 @@ impl Way<'_> {
     fn get(&self, fields: &str) -> Vec<String> {
         self.forward("GET / HTTP/1.1", &format!("Host: a.test\r\n{fields}"))
     }
+}
+
+#[test]
+fn a_body_that_is_here_goes_as_so_many_bytes() {
+    let way = Way { length: Some(4711), ..Way::default() };
+    let chunked = way.forward("POST / HTTP/1.1", "Host: a.test\r\nTransfer-Encoding: chunked\r\n");
+    assert!(chunked.contains(&"Content-Length: 4711".to_owned()), "{chunked:?}");
+    assert!(!chunked.iter().any(|line| line.starts_with("Transfer-Encoding")), "{chunked:?}");
+    let fields = "Host: a.test\r\nContent-Length: 4711\r\nExpect: 100-continue\r\n";
+    let known = way.forward("POST / HTTP/1.1", fields);
+    assert_eq!(known.iter().filter(|line| *line == "Content-Length: 4711").count(), 1, "{known:?}");
+    assert!(!known.iter().any(|line| line.starts_with("Expect")), "nobody waits for it: {known:?}");
 }
 
 #[test]
