@@ -254,6 +254,21 @@ mod tests {
     }
 
     #[test]
+    fn only_what_no_backend_has_seen_outlasts_its_tries() {
+        let attempted = Attempted { idempotent: false, replayable: true, reused: false, tries_done: 9 };
+        let may = |change: fn(&mut Retry), attempted: &Attempted, failure| {
+            let mut terms = terms();
+            change(&mut terms);
+            may_outlast(&terms, attempted, failure)
+        };
+        assert!(may(|_| {}, &attempted, Failure::Connect), "whatever the method");
+        assert!(!may(|_| {}, &attempted, Failure::Reset));
+        assert!(!may(|terms| terms.tries = 1, &attempted, Failure::Connect), "retries are off");
+        assert!(!may(|terms| terms.connect = false, &attempted, Failure::Connect));
+        assert!(!may(|_| {}, &Attempted { replayable: false, ..attempted }, Failure::Connect));
+    }
+
+    #[test]
     fn what_is_repeated_depends_on_method_and_failure() {
         use Verdict::GiveUp;
         assert_eq!(verdicts(GET), [FREE, FREE, CHARGED, CHARGED, CHARGED, CHARGED, GiveUp, GiveUp]);
