@@ -243,8 +243,11 @@ fn client_that_goes_away_costs_the_backend_nothing() {
 fn connections_over_the_limit_are_closed() {
     let backend = Backend::answering(OK);
     let front = Setup::new(&backend).more("[limits]\nconnections = 2").start();
+    // Busy ones: idle ones would make room.
     let (mut one, mut two) = (front.client(), front.client());
-    assert_eq!((one.exchange(GET).status(), two.exchange(GET).status()), (200, 200));
+    one.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n");
+    two.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n");
+    eventually("both are busy", || front.backends("active")[0] == 2);
     let mut three = front.client();
     let _ = three.try_send(GET);
     assert!(three.read_answer(Method::Other).is_err());
