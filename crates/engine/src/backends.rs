@@ -192,6 +192,7 @@ impl WorkerPool {
     }
 
     /// Picks a backend and counts the attempt there.
+    #[inline]
     fn pick(&self, worker: &Worker, shared: &PoolShared, wish: &Wish<'_>) -> Option<usize> {
         let rng: &mut Rng = &mut worker.rng.borrow_mut();
         let mut pick = Pick { client: wish.client, tried: wish.tried, rng, loads: shared };

@@ -30,8 +30,9 @@ pub(super) struct Wait<'a> {
     /// The backend was out when it was picked (panic): its being out is then no news.
     pub(super) was_down: bool,
     deadline: Option<Deadline>,
-    /// When that one falls due.
-    due: Option<Instant>,
+    /// Since when, and for how long at most.
+    since: Instant,
+    longest: Option<Duration>,
     /// When the attempt has had its time (`retry.per_try`).
     try_until: Option<Instant>,
     /// After which time a second attempt begins, and when that is.
@@ -49,6 +50,11 @@ impl Wait<'_> {
         self.was_down = is_down;
         self.deadline = None;
     }
+
+    /// When what is waited for falls due.
+    fn due(&self) -> Option<Instant> {
+        self.longest.map(|longest| self.since + longest)
+    }
 }
 
 fn is_past(at: Option<Instant>, now: Instant) -> bool {
@@ -63,7 +69,8 @@ impl<'a, D: Downstream> Proxied<'a, D> {
         Wait {
             was_down: false,
             deadline: None,
-            due: None,
+            since: self.facts.times.started,
+            longest: None,
             try_until,
             hedge_after: None,
             hedge_at: None,
@@ -82,7 +89,7 @@ impl<'a, D: Downstream> Proxied<'a, D> {
 
     /// Only the second attempt is left, which has a timer of its own.
     pub(super) fn end_first(&self, wait: &mut Wait<'a>) {
-        (wait.due, wait.try_until, wait.hedge_at) = (None, None, None);
+        (wait.longest, wait.try_until, wait.hedge_at) = (None, None, None);
         wait.first_is_over = true;
         self.set_timer(wait, Instant::now());
     }
@@ -90,7 +97,7 @@ impl<'a, D: Downstream> Proxied<'a, D> {
     pub(super) fn begin_connecting(&self, wait: &mut Wait<'a>) {
         let now = Instant::now();
         wait.deadline = Some(Deadline::Connection);
-        wait.due = self.target.timeouts.connect.map(|longest| now + longest);
+        (wait.since, wait.longest) = (now, self.target.timeouts.connect);
         self.set_timer(wait, now);
     }
 
@@ -114,7 +121,7 @@ impl<'a, D: Downstream> Proxied<'a, D> {
             Deadline::FirstByte | Deadline::Connection => self.target.timeouts.first_byte,
         };
         let now = Instant::now();
-        wait.due = longest.map(|longest| now + longest);
+        (wait.since, wait.longest) = (now, longest);
         if matches!(before, Some(Deadline::Body(_))) {
             // The time that the client took is not the backend's.
             wait.try_until = self.target.retry.per_try.map(|per_try| now + per_try);
@@ -123,14 +130,25 @@ impl<'a, D: Downstream> Proxied<'a, D> {
         self.set_timer(wait, now);
     }
 
+    #[inline(always)]
     fn set_timer(&self, wait: &Wait<'a>, now: Instant) {
+        if wait.since == now && wait.try_until.is_none() && wait.hedge_at.is_none() {
+            // Nearly always; what follows costs arithmetic on instants.
+            return self.down.timer().set_earlier(now, wait.longest, self.until);
+        }
+        self.set_timer_to_earliest(wait, now);
+    }
+
+    #[cold]
+    fn set_timer_to_earliest(&self, wait: &Wait<'a>, now: Instant) {
         let own = [wait.try_until, wait.hedge_at].into_iter().flatten().min();
         let own = own.filter(|_| !matches!(wait.deadline, Some(Deadline::Body(_))));
-        let earliest = [wait.due, own, self.until].into_iter().flatten().min();
+        let earliest = [wait.due(), own, self.until].into_iter().flatten().min();
         self.down.timer().set_earlier(now, None, earliest);
     }
 
     /// Ready when it took too long: the attempt, or the exchange.
+    #[inline]
     pub(super) fn poll_late(&mut self, cx: &Context<'_>, wait: &mut Wait<'a>) -> Poll<Failed> {
         while self.down.timer().poll_late(cx).is_ready() {
             if let Some(failed) = self.late(wait) {
@@ -142,6 +160,7 @@ impl<'a, D: Downstream> Proxied<'a, D> {
 
     /// What is over. Where no other attempt may be made, the one under way keeps what `timeouts` leave it: its limit is
     /// there to find a better one, not to make an error of a slow answer.
+    #[cold]
     fn late(&mut self, wait: &mut Wait<'a>) -> Option<Failed> {
         let now = Instant::now();
         if is_past(self.until, now) {
@@ -165,7 +184,7 @@ impl<'a, D: Downstream> Proxied<'a, D> {
                 return Some(Failed::Granted(failure, cause));
             }
         }
-        if is_past(wait.due, now) {
+        if is_past(wait.due(), now) {
             return Some(match wait.deadline {
                 Some(Deadline::Body(_)) => Failed::Exchange(Cause::BodyTimeout),
                 _ => Failed::Attempt(failure, cause),
