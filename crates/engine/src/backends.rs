@@ -239,6 +239,7 @@ impl WorkerPool {
     }
 
     /// Picks a backend and counts the attempt there.
+    #[inline]
     fn pick(&self, worker: &Worker, shared: &PoolShared, wish: &Wish<'_>) -> Option<usize> {
         let rng: &mut Rng = &mut worker.rng.borrow_mut();
         let mut pick = Pick { key: wish.key, tried: wish.tried, rng, loads: shared, now_ms: wish.now_ms };

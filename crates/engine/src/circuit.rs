@@ -120,8 +120,16 @@ impl Circuit {
 }
 
 /// Asks whether a request may go to a pool; a refusal is counted.
+#[inline]
 pub(crate) fn enter(worker: &Rc<Worker>, pool: PoolId) -> Entry {
-    let Some(circuit) = of(worker, pool).filter(|circuit| !circuit.is_closed()) else { return Entry::Pass(None) };
+    match of(worker, pool) {
+        Some(circuit) if !circuit.is_closed() => ask(circuit, worker, pool),
+        _ => Entry::Pass(None),
+    }
+}
+
+#[cold]
+fn ask(circuit: &Circuit, worker: &Rc<Worker>, pool: PoolId) -> Entry {
     let now_ms = circuit.now_ms();
     match circuit.admit(now_ms) {
         Admission::Pass => Entry::Pass(None),

@@ -88,6 +88,8 @@ impl<'a, D: Downstream> Proxied<'a, D> {
     }
 
     /// An idle connection, if there is one that still lives.
+    // Within the wait for a first attempt, although a second one needs it as well.
+    #[inline(always)]
     pub(super) fn kept_connection(&self, attempt: &Attempt) -> Option<Stream> {
         let is_bodiless = matches!(self.down.head().0.framing, Framing::None | Framing::Length(0));
         while let Some(stream) = attempt.reuse() {
@@ -154,6 +156,8 @@ impl<'a, D: Downstream> Proxied<'a, D> {
     }
 
     /// Encodes the request head for this attempt.
+    // Within the wait for a first attempt, although a second one needs it as well.
+    #[inline(always)]
     pub(super) fn begin_request(&self, up: &mut Upstream<'_>) -> Result<(), Cause> {
         let (request, buf) = self.down.head();
         let pool = self.worker.plan.pool(self.target.pool);

@@ -18,6 +18,8 @@ impl<D: Downstream> Proxied<'_, D> {
     }
 
     /// A head came: good, or with a status that counts as a failure.
+    // Within the wait for a first attempt, although a second one needs it as well.
+    #[inline(always)]
     pub(super) fn judge_head(&mut self) {
         if let Some(circuit) = circuit::of(self.worker, self.target.pool) {
             let attempted = if circuit.counts(self.answer.status) { Attempted::Ill } else { Attempted::Well };

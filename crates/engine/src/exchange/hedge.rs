@@ -71,6 +71,7 @@ impl Rival<'_> {
 
 impl<'a, D: Downstream> Proxied<'a, D> {
     /// How long the first attempt is alone; `None` if it stays so.
+    #[cold]
     pub(super) fn hedge_delay(&self) -> Option<Duration> {
         let Hedge { after, .. } = self.target.hedge?;
         let is_upgrade = !self.down.head().0.upgrade.is_empty();
@@ -82,6 +83,7 @@ impl<'a, D: Downstream> Proxied<'a, D> {
     }
 
     /// Begins the second attempt, if there is another backend with room for it, and budget.
+    #[cold]
     pub(super) fn begin_rival(&mut self) -> Option<Box<Rival<'a>>> {
         let Hedge { budget_percent, .. } = self.target.hedge?;
         let (pool, now) = (self.target.pool, Instant::now());
@@ -212,13 +214,26 @@ impl<'a, D: Downstream> Proxied<'a, D> {
     }
 
     /// Drives the second attempt, if there is one. Ready when the exchange has its answer from it, or can have none.
+    #[inline]
     pub(super) fn poll_second(
         &mut self,
         cx: &mut Context<'_>,
         up: &mut Upstream<'a>,
         wait: &mut Wait<'a>,
     ) -> Poll<Result<(), Failed>> {
-        let Some(mut rival) = wait.rival.take() else { return Poll::Pending };
+        match wait.rival.take() {
+            Some(rival) => self.drive_second(cx, rival, (up, wait)),
+            None => Poll::Pending,
+        }
+    }
+
+    #[cold]
+    fn drive_second(
+        &mut self,
+        cx: &mut Context<'_>,
+        mut rival: Box<Rival<'a>>,
+        (up, wait): (&mut Upstream<'a>, &mut Wait<'a>),
+    ) -> Poll<Result<(), Failed>> {
         let is_alone = wait.first_is_over;
         let Poll::Ready(came) = self.poll_rival(cx, &mut rival) else {
             if rival.is_down() && !is_alone {
@@ -271,6 +286,7 @@ impl<'a, D: Downstream> Proxied<'a, D> {
 
     /// The first attempt is over, by a failure or by a status that counts as one, while the second goes on: from now on
     /// that is the attempt of this exchange.
+    #[cold]
     pub(super) fn leave_first(&mut self, up: &mut Upstream<'a>, wait: &mut Wait<'a>, failed: Option<(Failure, Cause)>) {
         match failed {
             Some((failure, cause)) => self.judge_failure(failure, cause, up.reused),

@@ -39,8 +39,9 @@ pub(super) struct Wait<'a> {
     /// The backend was out when it was picked (panic): its being out is then no news.
     pub(super) was_down: bool,
     deadline: Option<Deadline>,
-    /// When that one falls due.
-    due: Option<Instant>,
+    /// Since when, and for how long at most.
+    since: Instant,
+    longest: Option<Duration>,
     /// When the attempt has had its time (`retry.per_try`).
     try_until: Option<Instant>,
     watch: Watch,
@@ -59,6 +60,11 @@ impl Wait<'_> {
         self.was_down = is_down;
         self.deadline = None;
     }
+
+    /// When what is waited for falls due.
+    fn due(&self) -> Option<Instant> {
+        self.longest.map(|longest| self.since + longest)
+    }
 }
 
 fn is_past(at: Option<Instant>, now: Instant) -> bool {
@@ -73,7 +79,8 @@ impl<'a, D: Downstream> Proxied<'a, D> {
         Wait {
             was_down: false,
             deadline: None,
-            due: None,
+            since: self.facts.times.started,
+            longest: None,
             try_until,
             watch: Watch::default(),
             hedge_after: None,
@@ -93,7 +100,7 @@ impl<'a, D: Downstream> Proxied<'a, D> {
 
     /// Only the second attempt is left, which has a timer of its own.
     pub(super) fn end_first(&self, wait: &mut Wait<'a>) {
-        (wait.due, wait.try_until, wait.hedge_at) = (None, None, None);
+        (wait.longest, wait.try_until, wait.hedge_at) = (None, None, None);
         wait.first_is_over = true;
         self.set_timer(wait, Instant::now());
     }
@@ -101,7 +108,7 @@ impl<'a, D: Downstream> Proxied<'a, D> {
     pub(super) fn begin_connecting(&self, wait: &mut Wait<'a>) {
         let now = Instant::now();
         wait.deadline = Some(Deadline::Connection);
-        wait.due = self.target.timeouts.connect.map(|longest| now + longest);
+        (wait.since, wait.longest) = (now, self.target.timeouts.connect);
         self.set_timer(wait, now);
     }
 
@@ -125,7 +132,7 @@ impl<'a, D: Downstream> Proxied<'a, D> {
             Deadline::FirstByte | Deadline::Connection => self.target.timeouts.first_byte,
         };
         let now = Instant::now();
-        wait.due = longest.map(|longest| now + longest);
+        (wait.since, wait.longest) = (now, longest);
         if matches!(before, Some(Deadline::Body(_))) {
             // The time that the client took is not the backend's.
             wait.try_until = self.target.retry.per_try.map(|per_try| now + per_try);
@@ -136,10 +143,16 @@ impl<'a, D: Downstream> Proxied<'a, D> {
         self.set_timer(wait, now);
     }
 
+    #[inline(always)]
     fn set_timer(&self, wait: &mut Wait<'a>, now: Instant) {
-        let own = [wait.try_until, wait.hedge_at].into_iter().flatten().min();
-        let own = own.filter(|_| !matches!(wait.deadline, Some(Deadline::Body(_))));
-        let earliest = [wait.due, own, self.until].into_iter().flatten().min();
+        let mut earliest = match (wait.due(), self.until) {
+            (Some(due), Some(until)) => Some(due.min(until)),
+            (due, until) => due.or(until),
+        };
+        if wait.try_until.is_some() || wait.hedge_at.is_some() {
+            let own = [wait.try_until, wait.hedge_at, earliest].into_iter().flatten().min();
+            earliest = own.filter(|_| !matches!(wait.deadline, Some(Deadline::Body(_)))).or(earliest);
+        }
         match wait.deadline {
             Some(Deadline::Connection) => self.down.timer().set_earlier(now, None, earliest),
             _ => wait.watch.until(self.down.timer(), now, earliest),
@@ -178,6 +191,7 @@ impl<'a, D: Downstream> Proxied<'a, D> {
     }
 
     /// Ready when connecting took too long: the attempt, or the exchange.
+    #[inline]
     pub(super) fn poll_late(&mut self, cx: &Context<'_>, wait: &mut Wait<'a>) -> Poll<Failed> {
         while self.down.timer().poll_late(cx).is_ready() {
             if let Some(failed) = self.late(wait) {
@@ -189,6 +203,7 @@ impl<'a, D: Downstream> Proxied<'a, D> {
 
     /// What is over. Where no other attempt may be made, the one under way keeps what `timeouts` leave it: its limit is
     /// there to find a better one, not to make an error of a slow answer.
+    #[cold]
     fn late(&mut self, wait: &mut Wait<'a>) -> Option<Failed> {
         let now = Instant::now();
         if is_past(self.until, now) {
@@ -212,7 +227,7 @@ impl<'a, D: Downstream> Proxied<'a, D> {
                 return Some(Failed::Granted(failure, cause));
             }
         }
-        if is_past(wait.due, now) {
+        if is_past(wait.due(), now) {
             return Some(match wait.deadline {
                 Some(Deadline::Body(_)) => Failed::Exchange(Cause::BodyTimeout),
                 _ => Failed::Attempt(failure, cause),

@@ -65,6 +65,8 @@ impl<'w> BackendLink<'w> {
     }
 
     /// Waits for an answer head (1xx included).
+    // Within the wait for a first attempt, although a second one needs it as well.
+    #[inline(always)]
     pub(crate) fn poll_head(
         &mut self,
         cx: &mut Context<'_>,
