@@ -1,6 +1,8 @@
 //! Failover drills: real and raw backends die, hang and come back under load, and no client gets an error that a retry
 //! could have saved. Run one at a time; each leaves a figure.
 
+mod crowd;
+
 use crate::harness::{Backend, Evenkeel, GET, Load, LoadReport, Nginx, OK, PATIENCE, Setup, eventually, figure, skip};
 
 /// Keep-alive clients.

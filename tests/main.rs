@@ -35,6 +35,8 @@ mod limits;
 #[cfg(test)]
 mod logs;
 #[cfg(test)]
+mod overload;
+#[cfg(test)]
 mod own_answers;
 #[cfg(test)]
 mod queues;

@@ -24,6 +24,7 @@ mod reports;
 #[cfg(test)]
 #[path = "tests/samples.rs"]
 mod samples;
+mod shortage;
 mod start;
 mod status;
 
@@ -31,5 +32,6 @@ pub use backends::{Event, State};
 pub use descriptors::{Descriptors, descriptors_wanted};
 pub use engine::QueueFigures;
 pub use lifecycle::{End, GRACE};
+pub use shortage::OverloadStatus;
 pub use start::Control;
 pub use status::{BackendStatus, Handle, ListenerStatus, PoolStatus, ProcessState, ProcessStatus, Status};

@@ -23,6 +23,7 @@ use crate::passive::Passive;
 use crate::probe::post::{Desk, PROBES_AT_ONCE, announce_weights, unchecked};
 use crate::probe::roster::Roster;
 use crate::reports::{Clerk, QUEUE};
+use crate::shortage::{self, Watch};
 use crate::status::{Handle, ProcessRecord};
 
 /// What the access log's target gets at the end to take what is queued.
@@ -65,6 +66,7 @@ impl Control {
             backends: Arc::new(Backends::new(Arc::clone(&plan), Arc::clone(&shared))),
             failures: Mutex::new(Ring::default()),
             losses: log.as_ref().map(|log| Arc::clone(log.losses())),
+            shortage: Arc::default(),
             plan,
             shared,
             addresses,
@@ -72,7 +74,9 @@ impl Control {
         };
         let handle = Handle { record: Arc::new(record) };
         let engine = Arc::new(Mutex::new(Some(engine)));
-        let plane = Plane { handle: handle.clone(), engine: Arc::clone(&engine), log, reports: taken };
+        let limit = shortage::for_connections(descriptors.allowed);
+        let watch = handle.watch(limit);
+        let plane = Plane { handle: handle.clone(), engine: Arc::clone(&engine), log, reports: taken, watch };
         let thread = plane.spawn(runtime)?;
         handle.tell_addresses();
         Ok(Self { handle, engine, reports, thread })
@@ -86,6 +90,11 @@ impl Control {
 }
 
 impl Handle {
+    fn watch(&self, descriptors: Option<u64>) -> Watch {
+        let record = &self.record;
+        Watch::new(&record.plan, Arc::clone(&record.shared), Arc::clone(&record.shortage), descriptors)
+    }
+
     fn tell_addresses(&self) {
         for (name, address) in self.addresses() {
             tracing::info!(listener = name, "listening on {address}");
@@ -99,6 +108,7 @@ struct Plane {
     engine: Arc<Mutex<Option<Engine>>>,
     log: Option<AccessLog>,
     reports: Receiver<Report>,
+    watch: Watch,
 }
 
 impl Plane {
@@ -133,6 +143,7 @@ impl Plane {
                 tokio::spawn(follow(name, answers, Arc::clone(&lookups), dice(n)));
             }
             tokio::spawn(announce_weights(Arc::clone(desk)));
+            tokio::spawn(self.watch.keep());
             for round in roster.agents {
                 tokio::spawn(round.keep(Arc::clone(desk)));
             }

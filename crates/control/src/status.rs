@@ -12,6 +12,7 @@ use crate::access_log::Losses;
 use crate::backends::{Backends, Event, Record, State};
 use crate::clock::Clock;
 use crate::failures::Ring;
+use crate::shortage::{OverloadStatus, Seen};
 
 /// A snapshot of the process. Counters are read one by one while the workers go on: sums may be a few events apart.
 #[derive(Clone, Debug)]
@@ -49,6 +50,8 @@ pub struct ProcessStatus {
     pub access_log_lost: u64,
     /// Keys of rate limits that were forgotten before their credit was whole again.
     pub forgotten_credits: u64,
+    /// What the node is short of, and what it uses.
+    pub overload: OverloadStatus,
 }
 
 /// What the process is doing.
@@ -186,6 +189,7 @@ pub(crate) struct ProcessRecord {
     pub(crate) shared: Arc<Shared>,
     pub(crate) backends: Arc<Backends>,
     pub(crate) failures: Mutex<Ring>,
+    pub(crate) shortage: Arc<Seen>,
     pub(crate) losses: Option<Arc<Losses>>,
     pub(crate) addresses: Vec<(ListenerId, String)>,
     pub(crate) clock: Clock,
@@ -260,6 +264,7 @@ impl ProcessRecord {
             connections_limit: self.shared.connection_limit.load(Ordering::Relaxed),
             access_log_lost: self.access_log_lost(),
             forgotten_credits: self.shared.forgotten_credits(),
+            overload: OverloadStatus::new(&self.shared, &self.shortage),
         }
     }
 

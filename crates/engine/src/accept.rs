@@ -92,6 +92,7 @@ async fn accept_tcp(worker: &Rc<Worker>, id: ListenerId, socket: &TcpListener) {
     let asks = bound.ip().is_unspecified() && worker.plan.pools.iter().any(|pool| pool.send_proxy.is_some());
     let mut stop = pin!(worker.stop.notified());
     loop {
+        worker.gate.pass_slowly(worker.stopping.get()).await;
         let next = poll_fn(|cx| {
             let accepted = socket.poll_accept(cx);
             or_stop(worker, stop.as_mut(), cx, accepted)
@@ -110,6 +111,7 @@ async fn accept_tcp(worker: &Rc<Worker>, id: ListenerId, socket: &TcpListener) {
 async fn accept_unix(worker: &Rc<Worker>, id: ListenerId, socket: &UnixListener) {
     let mut stop = pin!(worker.stop.notified());
     loop {
+        worker.gate.pass_slowly(worker.stopping.get()).await;
         let next = poll_fn(|cx| {
             let accepted = socket.poll_accept(cx);
             or_stop(worker, stop.as_mut(), cx, accepted)

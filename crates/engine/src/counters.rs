@@ -5,7 +5,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use policy::plan::Plan;
+use policy::overload::Shortage;
+use policy::plan::{Plan, Urgency};
 
 /// A number that only one thread changes.
 #[derive(Debug, Default)]
@@ -128,6 +129,8 @@ pub struct WorkerCounters {
     pub pools: Vec<Vec<BackendCounters>>,
     /// By listener.
     pub listeners: Vec<ListenerCounters>,
+    /// Requests refused by shortage and urgency, in the order of their kinds.
+    pub shed: [[Counter; Urgency::ALL.len()]; Shortage::ALL.len()],
     /// Access log lines that were dropped because the log could not keep up.
     pub log_dropped: Counter,
 }
@@ -139,6 +142,7 @@ impl WorkerCounters {
         Self {
             pools: plan.pools.iter().map(|p| p.backends.iter().map(|_| BackendCounters::default()).collect()).collect(),
             listeners: plan.listeners.iter().map(|_| ListenerCounters::default()).collect(),
+            shed: Default::default(),
             log_dropped: Counter::default(),
         }
     }

@@ -13,6 +13,7 @@ mod connections;
 pub mod counters;
 mod credits;
 mod exchange;
+mod gate;
 mod h1;
 pub mod listen;
 pub mod passive;
@@ -27,6 +28,7 @@ mod testing;
 mod timers;
 mod worker;
 
+pub use gate::{SharedShortage, WorkerShortage};
 pub use queue::QueueFigures;
 pub use report::{Report, Reports};
 pub use shared::{BackendShared, PoolShared, Shared, WorkerShared};

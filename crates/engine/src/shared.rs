@@ -15,6 +15,7 @@ use crate::clients::Clients;
 use crate::connections::Connections;
 use crate::counters::{BackendCounters, WorkerCounters};
 use crate::credits::Credits;
+use crate::gate::{SharedShortage, WorkerShortage};
 use crate::passive::Passive;
 use crate::queue::{Capped, Queue, QueueFigures};
 
@@ -32,6 +33,8 @@ pub struct Shared {
     pub(crate) credits: Credits,
     /// Connections by client, for each listener that caps them.
     pub(crate) clients: Vec<Option<Arc<Clients>>>,
+    /// What the whole process is short of.
+    pub shortage: SharedShortage,
     /// Set once the process stops taking new connections.
     pub stopping: AtomicBool,
     /// Client connections that may be open at once: `limits.connections`, or less where the system allows less.
@@ -70,6 +73,8 @@ pub struct BackendShared {
 pub struct WorkerShared {
     /// Client connections it holds now.
     pub connections: AtomicUsize,
+    /// Whether it is short of CPU.
+    pub shortage: WorkerShortage,
     /// Its counters.
     pub counters: WorkerCounters,
 }
@@ -83,12 +88,17 @@ impl Shared {
             backends: pool.backends.iter().map(BackendShared::new).collect(),
             queue: Queue::new(pool).map(Box::new),
         };
-        let worker = |_| WorkerShared { connections: AtomicUsize::new(0), counters: WorkerCounters::new(plan) };
+        let worker = |_| WorkerShared {
+            connections: AtomicUsize::new(0),
+            shortage: WorkerShortage::default(),
+            counters: WorkerCounters::new(plan),
+        };
         Arc::new(Self {
             pools: plan.pools.iter().map(pool).collect(),
             workers: (0..workers).map(worker).collect(),
             credits: Credits::new(plan),
             clients: plan.listeners.iter().map(|listener| listener.client_connections.map(Clients::new)).collect(),
+            shortage: SharedShortage::default(),
             stopping: AtomicBool::new(false),
             connection_limit: AtomicUsize::new(plan.limits.connections),
         })

@@ -34,6 +34,7 @@ pub(crate) fn plan(backends: &[SocketAddr]) -> Plan {
             target_bytes: 8192,
             body_bytes: None,
         },
+        overload: Default::default(),
         access_log: AccessLog { write: LogWrite::Off, to: LogTarget::Stdout, one_in: 1 },
         listeners: vec![listener()],
         router: Router::compile(&routes),

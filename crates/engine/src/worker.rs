@@ -23,6 +23,7 @@ use crate::accept::{self, Accepted};
 use crate::backends::WorkerPool;
 use crate::buffers::Buffers;
 use crate::counters::WorkerCounters;
+use crate::gate::{self, Gate};
 use crate::listen::{Group, Sockets};
 use crate::report::{Report, Reports};
 use crate::seam::Peer;
@@ -191,6 +192,7 @@ pub(crate) struct Worker {
     pub(crate) rng: RefCell<Rng>,
     pub(crate) head_limits: Limits,
     pub(crate) stopping: Cell<bool>,
+    pub(crate) gate: Gate,
     /// Client connections that wait for their next request without having folded up.
     pub(crate) warm: Cell<usize>,
     /// Told once when the worker stops.
@@ -219,6 +221,7 @@ impl Worker {
             rng: RefCell::new(Rng::new(random)),
             head_limits,
             stopping: Cell::new(false),
+            gate: Gate::new(),
             warm: Cell::new(0),
             stop: tokio::sync::Notify::new(),
             peers: seed.peers,
@@ -235,6 +238,7 @@ impl Worker {
     async fn run(self: Rc<Self>, mut commands: UnboundedReceiver<Command>, doors: Vec<accept::Door>) {
         tokio::task::spawn_local(Rc::clone(&self.timers).run());
         tokio::task::spawn_local(Rc::clone(&self).housekeep());
+        tokio::task::spawn_local(gate::pulse(Rc::clone(&self)));
         let accepting: Vec<_> =
             doors.into_iter().map(|door| tokio::task::spawn_local(accept::run(Rc::clone(&self), door))).collect();
         while let Some(command) = commands.recv().await {

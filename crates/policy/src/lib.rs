@@ -9,6 +9,7 @@ pub mod balance;
 pub mod health;
 pub mod limit;
 pub mod outlier;
+pub mod overload;
 pub mod plan;
 pub mod retry;
 pub mod rewrite;

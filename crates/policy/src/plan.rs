@@ -6,6 +6,7 @@
 mod caps;
 mod eject;
 mod health;
+mod overload;
 mod waiting;
 
 use std::net::SocketAddr;
@@ -15,6 +16,7 @@ use std::time::Duration;
 pub use caps::Caps;
 pub use eject::{Eject, FailureRate, LatencyRule};
 pub use health::{Agent, Expected, HealthCheck, ProbeKind, Question, Talk};
+pub use overload::Overload;
 pub use waiting::{Queue, Urgency};
 use wire::head::Method;
 
@@ -43,6 +45,8 @@ pub struct Plan {
     pub admin: Admin,
     /// Limits of the whole process.
     pub limits: Limits,
+    /// When the node itself is short of something.
+    pub overload: Overload,
     /// The access log.
     pub access_log: AccessLog,
     /// Addresses we accept on.

@@ -58,6 +58,7 @@ fn plan(routes: Vec<Route>, pools: &[&str]) -> Plan {
         workers: 1,
         admin: Admin::default(),
         limits: Limits { connections: 1, header_bytes: 1, header_fields: 1, target_bytes: 1, body_bytes: None },
+        overload: Default::default(),
         access_log: AccessLog { write: LogWrite::Off, to: LogTarget::Stdout, one_in: 1 },
         listeners: Vec::new(),
         router: Router::compile(&routes),
