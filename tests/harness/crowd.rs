@@ -22,7 +22,6 @@ const GIVES_UP: Duration = Duration::from_secs(20);
 pub(crate) struct Server {
     pub(crate) address: String,
     most: Arc<AtomicUsize>,
-    capacity: Arc<Semaphore>,
     stop: Arc<Notify>,
     thread: Option<JoinHandle<()>>,
 }
@@ -41,8 +40,9 @@ impl Server {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         listener.set_nonblocking(true).unwrap();
         let address = listener.local_addr().unwrap().to_string();
-        let (stop, capacity) = (Arc::new(Notify::new()), Arc::new(Semaphore::new(capacity)));
-        let served = Served { takes, capacity: Arc::clone(&capacity), now: Arc::default(), most: Arc::default() };
+        let stop = Arc::new(Notify::new());
+        let capacity = Arc::new(Semaphore::new(capacity));
+        let served = Served { takes, capacity, now: Arc::default(), most: Arc::default() };
         let (most, stopped) = (Arc::clone(&served.most), Arc::clone(&stop));
         let thread = std::thread::spawn(move || {
             block_on(async move {
@@ -56,22 +56,12 @@ impl Server {
                 accepting.abort();
             });
         });
-        Self { address, most, capacity, stop, thread: Some(thread) }
+        Self { address, most, stop, thread: Some(thread) }
     }
 
     /// The most requests it ever had at once, those that it let wait included.
     pub(crate) fn most(&self) -> usize {
         self.most.load(Ordering::SeqCst)
-    }
-
-    /// Serves so many fewer at once from now on.
-    pub(crate) fn shrink(&self, by: usize) {
-        // Permits that are in use are forgotten when they come back.
-        let capacity = Arc::clone(&self.capacity);
-        for _ in 0..by {
-            let capacity = Arc::clone(&capacity);
-            std::thread::spawn(move || block_on(async move { capacity.acquire_owned().await.unwrap().forget() }));
-        }
     }
 }
 

@@ -12,6 +12,7 @@
 //! 6. [`Control::run_until_stopped`], in any tokio runtime with I/O and time: returns when the process may exit.
 
 mod access_log;
+mod adaptive;
 mod backends;
 mod clock;
 mod descriptors;

@@ -14,6 +14,7 @@ use tokio::sync::Semaphore;
 use tokio::sync::mpsc::{Receiver, channel};
 
 use crate::access_log::{AccessLog, Closed};
+use crate::adaptive::Caps;
 use crate::backends::Backends;
 use crate::clock::{Clock, dice};
 use crate::descriptors;
@@ -137,6 +138,8 @@ impl Plane {
 
     fn run(self, runtime: &Runtime, roster: Roster, desk: &Arc<Desk>) {
         let lookups = Arc::new(Semaphore::new(LOOKUPS_AT_ONCE));
+        let record = &self.handle.record;
+        let caps = Caps::new(&record.plan, Arc::clone(&record.shared), record.clock);
         let clerk = Clerk::new(self.handle, roster.bells, self.log, Arc::clone(desk));
         let log = runtime.block_on(async {
             for (n, (name, answers)) in roster.names.into_iter().enumerate() {
@@ -144,6 +147,7 @@ impl Plane {
             }
             tokio::spawn(announce_weights(Arc::clone(desk)));
             tokio::spawn(self.watch.keep());
+            tokio::spawn(caps.keep());
             for round in roster.agents {
                 tokio::spawn(round.keep(Arc::clone(desk)));
             }

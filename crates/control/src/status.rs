@@ -134,7 +134,7 @@ pub struct BackendStatus {
     pub weight_permille: u16,
     /// Lower tiers first.
     pub tier: u8,
-    /// Most running attempts, if there is a cap.
+    /// Most running attempts now, if there is a cap: that which is written, or found, or follows from `max_connections`.
     pub max_requests: Option<u32>,
     /// Most connections, if there is a cap.
     pub max_connections: Option<u32>,
@@ -323,7 +323,7 @@ impl ProcessRecord {
             weight: backend.weight,
             weight_permille: shared.permille(),
             tier: backend.tier,
-            max_requests: backend.max_requests,
+            max_requests: self.shared.pools[pool].cap(index),
             max_connections: backend.caps.max_connections,
             state: if record.state == State::Drained && active > 0 { State::Draining } else { record.state },
             reason: record.reason.clone(),

@@ -151,6 +151,25 @@ impl PoolShared {
         self.queue.as_ref().map(|queue| queue.figures()).unwrap_or_default()
     }
 
+    /// Whether anybody waits in the pool's queue.
+    #[must_use]
+    pub fn has_waiting(&self) -> bool {
+        self.queue.as_ref().is_some_and(|queue| queue.has_waiting())
+    }
+
+    /// Most requests at once at a backend, as it is now; `None` is no cap.
+    #[must_use]
+    pub fn cap(&self, backend: usize) -> Option<u32> {
+        self.queue.as_ref().and_then(|queue| queue.cap(backend))
+    }
+
+    /// Changes the cap of a backend that had one from the beginning.
+    pub fn set_cap(&self, backend: usize, places: u32) {
+        if let Some(capped) = Capped::new(self) {
+            capped.set_cap(backend, places);
+        }
+    }
+
     /// Sets the thousandths of a backend's weight that it gets. Workers hear of it with the next change of a standing, or
     /// by [`PoolShared::announce`], which is for the caller to call when it has set all: in a large pool, each
     /// announcement costs each worker a look at every backend. Returns whether it differs from the old one.

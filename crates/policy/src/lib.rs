@@ -4,6 +4,7 @@
 //! thread: `now` and `rng` are arguments. `engine` and `control` drive it, `config` builds its [`plan::Plan`].
 
 pub mod access;
+pub mod adaptive;
 pub mod ask;
 pub mod balance;
 pub mod health;

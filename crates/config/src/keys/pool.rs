@@ -85,9 +85,10 @@ pub(super) static POOL: Section = Section {
         ),
         key(
             "max_requests",
-            Kind::Count { min: 1, max: MAX_REQUESTS },
+            CAP,
             Default::Unset("no cap"),
-            "Most running requests for each backend, over the whole process. Beyond it they wait in `queue`.",
+            "Most running requests for each backend, over the whole process. Beyond it they wait in `queue`. `\"auto\"`, or \
+             the table below, finds the cap at run time by the backend's latency.",
             "1000",
         ),
         key(
@@ -120,6 +121,22 @@ pub(super) static POOL: Section = Section {
             "Passive health: takes a backend out by what real requests show; `\"off\"` leaves that to the probes.",
             "{ failures = 5, for = \"2s\" }",
         ),
+    ],
+};
+
+const CAP: Kind = Kind::Either(&[
+    Kind::Count { min: 1, max: MAX_REQUESTS },
+    Kind::Choice { now: &["auto"], later: &[] },
+    Kind::Table(&ADAPTIVE),
+]);
+
+static ADAPTIVE: Section = Section {
+    heading: "[pool.NAME.max_requests]",
+    about: "A cap that is found at run time: it grows while the backend answers as fast as when it is not busy, and shrinks \
+            when it does not. `max_requests = \"auto\"` is this table with its defaults.",
+    keys: &[
+        key("min", Kind::Count { min: 1, max: MAX_REQUESTS }, Default::Is("4"), "Never below this.", "10"),
+        key("max", Kind::Count { min: 1, max: MAX_REQUESTS }, Default::Is("1000"), "Never above this.", "200"),
     ],
 };
 
@@ -180,13 +197,7 @@ static BACKEND: Section = Section {
             "`drained` takes no new work; `down` is out.",
             "\"drained\"",
         ),
-        key(
-            "max_requests",
-            Kind::Count { min: 1, max: MAX_REQUESTS },
-            Default::Unset("the pool's"),
-            "Most running requests for this backend.",
-            "200",
-        ),
+        key("max_requests", CAP, Default::Unset("the pool's"), "Most running requests for this backend.", "200"),
         key(
             "max_connections",
             Kind::Count { min: 1, max: MAX_REQUESTS },
