@@ -91,7 +91,7 @@ mod tests {
         wanted.backends[1].caps.adaptive = Some(Adaptive { min: 4, max: 1000 });
         let plan = plan(vec![wanted]);
         let shared = Shared::new(&plan, 2);
-        assert_eq!((shared.pools[0].cap(0), shared.pools[0].cap(1)), (None, Some(20)));
+        assert_eq!((shared.pools[0].cap(0), shared.pools[0].cap(1)), (None, Some(10)));
         let mut caps = Caps::new(&plan, Arc::clone(&shared), Clock::start());
         let answer = |latency_us: u64, failures: u64| {
             for worker in &shared.workers {
@@ -104,7 +104,7 @@ mod tests {
         answer(50_000, 0);
         caps.look(100);
         let grown = shared.pools[0].cap(1);
-        assert!(grown > Some(20), "{grown:?}");
+        assert!(grown > Some(10), "{grown:?}");
         answer(50_000, 50);
         caps.look(200);
         assert!(shared.pools[0].cap(1) < grown);

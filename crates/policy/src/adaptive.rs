@@ -9,8 +9,8 @@
 //!
 //! The base must be measured while the backend is not full. Three ways lead to it:
 //! - a window in which less than half of the cap ran tells it at no cost;
-//! - after half a minute without one (give or take some, so that backends do not do it together) the cap is halved for two
-//!   windows, and the second tells it: a **dip**;
+//! - after half a minute without one (give or take some, so that backends do not do it together), while the cap is used, it
+//!   is lowered to a quarter for two windows, and the second tells the base: a **dip**;
 //! - where the cap has come down to its least and the latency is still above the base, the backend has become slower: that
 //!   is its base now.
 //!
@@ -21,15 +21,31 @@ use crate::rng::Rng;
 
 /// A window has at least so many answers,
 const ANSWERS: u64 = 20;
+/// so many times as many where the base is measured,
+const MEASURED: u64 = 4;
 /// or lasts so long and has so many.
 const LONGEST_MS: u64 = 2_000;
 const FEWEST: u64 = 5;
 /// A cap before the first window.
-const FIRST: f64 = 20.0;
-/// Latency up to so many times the base is no sign.
-const TOLERANCE: f64 = 1.15;
+const FIRST: f64 = 10.0;
+/// Until the latency first says that it is enough, a window may add this share of it.
+const FAST: f64 = 0.25;
+/// A cap of which no such share runs, and for which nobody waits, is large enough.
+const USED: f64 = 0.8;
+/// Less than this share of the cap leaves a backend with nothing to wait for.
+const LIGHT: f64 = 0.5;
+/// Latency up to so many times the base is no sign,
+const TOLERANCE: f64 = 1.1;
+/// nor are so many times what windows differ by anyway.
+const DEVIATIONS: f64 = 1.0;
+/// How far a window moves what windows differ by.
+const DEVIATION_SMOOTHING: f64 = 0.1;
 /// Down to what one window may bring the cap.
 const STEEPEST: f64 = 0.5;
+/// What is left of the cap in a dip: so little that nothing waits in the backend even where the cap was far too high.
+const DIP: f64 = 0.25;
+/// So many latencies after a dip began, what ran before has ended.
+const DRAIN: f64 = 1.5;
 /// How far a window moves the latency that counts.
 const SMOOTHING: f64 = 0.5;
 /// How far a window without load moves the base.
@@ -64,9 +80,13 @@ pub struct Limit {
     limit: f64,
     base_us: Option<f64>,
     latency_us: Option<f64>,
+    /// How far windows are from `latency_us` on average.
+    deviation_us: f64,
     window: Window,
     measure_at_ms: Option<u64>,
     dip: Option<Dip>,
+    /// No window has yet said that it is enough.
+    is_new: bool,
     /// Windows in a row at the least cap, above the base.
     at_least: u8,
 }
@@ -82,7 +102,9 @@ struct Window {
 struct Dip {
     /// What it is otherwise.
     limit: f64,
-    /// What ran before has ended.
+    /// When all that ran before has ended, by its latency.
+    drained_ms: u64,
+    /// A window has begun after that.
     is_drained: bool,
 }
 
@@ -95,9 +117,11 @@ impl Limit {
             limit: FIRST.clamp(terms.min.into(), terms.max.into()),
             base_us: None,
             latency_us: None,
+            deviation_us: 0.0,
             window: Window::default(),
             measure_at_ms: None,
             dip: None,
+            is_new: true,
             at_least: 0,
         }
     }
@@ -119,7 +143,10 @@ impl Limit {
         sum.waiting |= came.waiting;
         let lasted_ms = now_ms.saturating_sub(self.window.began_ms);
         let seen = sum.answers + sum.failures;
-        if seen >= ANSWERS || (lasted_ms >= LONGEST_MS && seen >= FEWEST) {
+        // What holds for half a minute is worth a longer look.
+        let is_measured = self.dip.as_ref().is_some_and(|dip| dip.is_drained);
+        let enough = if is_measured { ANSWERS * MEASURED } else { ANSWERS };
+        if seen >= enough || (lasted_ms >= LONGEST_MS && seen >= FEWEST) {
             let window = std::mem::replace(&mut self.window, Window { began_ms: now_ms, came: Came::default() });
             self.judge(now_ms, &window, rng);
         } else if lasted_ms >= LONGEST_MS {
@@ -142,36 +169,45 @@ impl Limit {
             return self.measure(now_ms, latency, rng);
         }
         let smooth = self.latency_us.map_or(latency, |old| old + SMOOTHING * (latency - old));
-        self.latency_us = Some(smooth);
-        let is_used = waiting || ran >= self.limit / 2.0;
-        if !is_used {
+        if let Some(old) = self.latency_us.replace(smooth) {
+            self.deviation_us += DEVIATION_SMOOTHING * ((latency - old).abs() - self.deviation_us);
+        }
+        let is_light = !waiting && ran < self.limit * LIGHT;
+        if is_light || self.is_new {
             self.move_base(latency);
-            self.measure_later(now_ms, rng);
         }
         let base = *self.base_us.get_or_insert(latency);
-        let gradient = (base * TOLERANCE / smooth).clamp(STEEPEST, 1.0);
+        let bearable = base * TOLERANCE + self.deviation_us * DEVIATIONS;
+        let gradient = (bearable / smooth).clamp(STEEPEST, 1.0);
+        self.is_new &= gradient >= 1.0;
         self.look_at_the_floor(gradient, smooth);
-        let growth = if is_used { self.limit.sqrt() / 2.0 } else { 0.0 };
-        if gradient < 1.0 || is_used {
-            self.set(self.limit * gradient + growth);
-        }
-        match self.measure_at_ms {
-            None => self.measure_later(now_ms, rng),
-            Some(at) if now_ms >= at => {
-                self.dip = Some(Dip { limit: self.limit, is_drained: false });
-                self.set(self.limit / 2.0);
-            }
-            Some(_) => {}
+        let is_used = waiting || ran >= self.limit * USED;
+        let growth = match is_used {
+            true if self.is_new => self.limit * FAST,
+            true => self.limit.sqrt() / 2.0,
+            false => 0.0,
+        };
+        self.set(self.limit * gradient + growth);
+        if is_light || self.measure_at_ms.is_none() {
+            self.measure_later(now_ms, rng);
+        } else if is_used && self.measure_at_ms.is_some_and(|at| now_ms >= at) {
+            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "milliseconds of a latency")]
+            let drained_ms = now_ms + (smooth * DRAIN / 1000.0) as u64;
+            self.dip = Some(Dip { limit: self.limit, drained_ms, is_drained: false });
+            self.set(self.limit * DIP);
         }
     }
 
-    /// A window of a dip: the first still has what ran before.
+    /// A window of a dip: the first ones still have what ran before.
     fn measure(&mut self, now_ms: u64, latency: f64, rng: &mut Rng) {
         match &mut self.dip {
-            Some(dip) if !dip.is_drained => dip.is_drained = true,
+            Some(dip) if !dip.is_drained => dip.is_drained = now_ms >= dip.drained_ms,
             _ => {
                 let before = self.dip.take().map_or(self.limit, |dip| dip.limit);
-                self.base_us = Some(latency);
+                // Where it is not far from the one before, the two are better than one.
+                let is_near = |base: &f64| (0.7..1.4).contains(&(latency / base));
+                let old = self.base_us.filter(is_near).unwrap_or(latency);
+                self.base_us = Some((old + latency) / 2.0);
                 self.latency_us = None;
                 self.set(before);
                 self.measure_later(now_ms, rng);
