@@ -1,6 +1,7 @@
 //! Failover drills: real and raw backends die, hang, lie and come back under load, and no client gets an error that could
 //! have been spared. Run one at a time (`./test drills`); each leaves a line of the table in `docs/reliability.md`.
 
+mod crowd;
 mod death;
 mod ejection;
 mod failing;

@@ -47,6 +47,8 @@ mod logs;
 #[cfg(test)]
 mod outages;
 #[cfg(test)]
+mod overload;
+#[cfg(test)]
 mod own_answers;
 #[cfg(test)]
 mod queues;

@@ -5,6 +5,7 @@
 
 mod address;
 mod backend;
+mod crowd;
 mod evenkeel;
 mod figures;
 mod load;
@@ -18,6 +19,7 @@ mod wire;
 
 pub(crate) use address::{Blackhole, free_port};
 pub(crate) use backend::{Backend, Conn};
+pub(crate) use crowd::{Crowd, Seen, TimedServer};
 pub(crate) use evenkeel::{Evenkeel, Setup, binary};
 pub(crate) use figures::{figure, long_run, skip, table_row};
 pub(crate) use load::{Load, LoadReport};

@@ -89,7 +89,64 @@ const PROCESS: &[Metric<ProcessStatus>] = &[
         |p| Whole(p.unbuffered),
         "bodies that went on unbuffered because limits.buffered was reached",
     ),
+    Metric::new(
+        "evenkeel_overload_refused_ratio",
+        Gauge,
+        |p| Real(f64::from(p.overload.share) / 1000.0),
+        "share of requests that is refused because the node is short of something",
+    ),
+    Metric::new(
+        "evenkeel_worker_lag_seconds",
+        Gauge,
+        |p| Real(p.overload.lag.as_secs_f64()),
+        "how long ready work waited for its turn, in the slowest worker",
+    ),
+    Metric::new("evenkeel_memory_bytes", Gauge, |p| Whole(p.overload.memory_bytes), "memory in use"),
+    Metric::new(
+        "evenkeel_memory_limit_bytes",
+        Gauge,
+        |p| Whole(p.overload.memory_limit),
+        "memory that may be used; 0 is not known",
+    ),
+    Metric::new(
+        "evenkeel_descriptors",
+        Gauge,
+        |p| Whole(p.overload.descriptors),
+        "descriptors in use, as connections tell",
+    ),
+    Metric::new(
+        "evenkeel_descriptors_limit",
+        Gauge,
+        |p| Whole(p.overload.descriptors_limit),
+        "descriptors that may be open; 0 is no limit",
+    ),
+    shed_for_cpu(|p| Whole(p.overload.shed[0][0])).labelled(|_| Some(("urgency", "high"))),
+    shed_for_cpu(|p| Whole(p.overload.shed[0][1])).labelled(|_| Some(("urgency", "normal"))),
+    shed_for_cpu(|p| Whole(p.overload.shed[0][2])).labelled(|_| Some(("urgency", "low"))),
+    shed_for_memory(|p| Whole(p.overload.shed[1][0])).labelled(|_| Some(("urgency", "high"))),
+    shed_for_memory(|p| Whole(p.overload.shed[1][1])).labelled(|_| Some(("urgency", "normal"))),
+    shed_for_memory(|p| Whole(p.overload.shed[1][2])).labelled(|_| Some(("urgency", "low"))),
+    shed_for_descriptors(|p| Whole(p.overload.shed[2][0])).labelled(|_| Some(("urgency", "high"))),
+    shed_for_descriptors(|p| Whole(p.overload.shed[2][1])).labelled(|_| Some(("urgency", "normal"))),
+    shed_for_descriptors(|p| Whole(p.overload.shed[2][2])).labelled(|_| Some(("urgency", "low"))),
 ];
+
+const fn shed_for_cpu(value: fn(&ProcessStatus) -> Value) -> Metric<ProcessStatus> {
+    Metric::new("evenkeel_overload_cpu_refused_requests", Counter, value, "requests refused for want of CPU")
+}
+
+const fn shed_for_memory(value: fn(&ProcessStatus) -> Value) -> Metric<ProcessStatus> {
+    Metric::new("evenkeel_overload_memory_refused_requests", Counter, value, "requests refused for want of memory")
+}
+
+const fn shed_for_descriptors(value: fn(&ProcessStatus) -> Value) -> Metric<ProcessStatus> {
+    Metric::new(
+        "evenkeel_overload_descriptors_refused_requests",
+        Counter,
+        value,
+        "requests refused for want of descriptors",
+    )
+}
 
 const LISTENER: &[Metric<ListenerStatus>] = &[
     Metric::new("evenkeel_listener_connections", Gauge, |l| Whole(l.connections), "connections open now"),

@@ -3,6 +3,7 @@
 use std::time::SystemTime;
 
 use control::{BackendStatus, ListenerStatus, PoolStatus, ProcessStatus};
+use policy::overload::Shortage;
 use serde::Serialize;
 
 /// `GET /api/v1/status`.
@@ -30,6 +31,19 @@ struct Process {
     buffered_bytes: usize,
     buffered_limit: usize,
     unbuffered: u64,
+    overload: Overload,
+}
+
+#[derive(Serialize)]
+struct Overload {
+    short_of: Option<&'static str>,
+    refused_percent: f64,
+    shed: u64,
+    lag_ms: u64,
+    memory_bytes: u64,
+    memory_limit_bytes: Option<u64>,
+    descriptors: u64,
+    descriptors_limit: Option<u64>,
 }
 
 #[derive(Serialize)]
@@ -175,6 +189,15 @@ pub(crate) const FIELDS: &[Field] = &[
     field("Process", "buffered_bytes", Kind::Whole, "bytes of bodies that are buffered now"),
     field("Process", "buffered_limit", Kind::Whole, "limits.buffered"),
     field("Process", "unbuffered", Kind::Whole, "bodies that went on unbuffered because limits.buffered was reached"),
+    field("Process", "overload", Kind::Object("Overload"), "what the node itself is short of"),
+    field("Overload", "short_of", Kind::TextOrNull, "cpu, memory or descriptors; null while nothing is refused for it"),
+    field("Overload", "refused_percent", Kind::Number, "share of requests that is refused"),
+    field("Overload", "shed", Kind::Whole, "requests refused since the start"),
+    field("Overload", "lag_ms", Kind::Whole, "how long ready work waited for its turn, in the slowest worker"),
+    field("Overload", "memory_bytes", Kind::Whole, "memory in use"),
+    field("Overload", "memory_limit_bytes", Kind::WholeOrNull, "memory that may be used; null where it is not known"),
+    field("Overload", "descriptors", Kind::Whole, "descriptors in use, as connections tell"),
+    field("Overload", "descriptors_limit", Kind::WholeOrNull, "descriptors that may be open; null without a limit"),
     field("Listener", "name", Kind::Text, "its name"),
     field("Listener", "addresses", Kind::Texts, "addresses in force, with the real ports"),
     field("Listener", "connections", Kind::Whole, "connections open now"),
@@ -324,6 +347,23 @@ impl From<&ProcessStatus> for Process {
             buffered_bytes: process.buffered_bytes,
             buffered_limit: process.buffered_limit,
             unbuffered: process.unbuffered,
+            overload: Overload::from(&process.overload),
+        }
+    }
+}
+
+impl From<&control::OverloadStatus> for Overload {
+    fn from(overload: &control::OverloadStatus) -> Self {
+        let known = |limit: u64| (limit > 0).then_some(limit);
+        Self {
+            short_of: overload.short_of.map(Shortage::name),
+            refused_percent: f64::from(overload.share) / 10.0,
+            shed: overload.shed_requests(),
+            lag_ms: u64::try_from(overload.lag.as_millis()).unwrap_or(u64::MAX),
+            memory_bytes: overload.memory_bytes,
+            memory_limit_bytes: known(overload.memory_limit),
+            descriptors: overload.descriptors,
+            descriptors_limit: known(overload.descriptors_limit),
         }
     }
 }
@@ -463,6 +503,7 @@ mod tests {
         let status = serde_json::to_value(Status::from(&samples::status())).unwrap();
         assert_eq!(names(&status), described("Status"));
         assert_eq!(names(&status["process"]), described("Process"));
+        assert_eq!(names(&status["process"]["overload"]), described("Overload"));
         assert_eq!(names(&status["listeners"][0]), described("Listener"));
         assert_eq!(names(&status["pools"][0]), described("Pool"));
         assert_eq!(names(&status["pools"][0]["queue"]), described("Queue"));

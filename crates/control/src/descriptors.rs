@@ -6,7 +6,7 @@ use policy::plan::Plan;
 use rustix::process::{Resource, getrlimit, setrlimit};
 
 /// Descriptors for the log, admin connections, runtimes and probes.
-const RESERVE: u64 = 512;
+pub(crate) const RESERVE: u64 = 512;
 
 /// Descriptors wanted and had.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -13,6 +13,7 @@
 //! 7. [`Control::run_until_stopped`], in any tokio runtime with I/O and time: returns when the process may exit.
 
 mod access_log;
+mod adaptive;
 mod backends;
 mod blocks;
 mod clock;
@@ -27,6 +28,7 @@ mod reports;
 #[cfg(test)]
 #[path = "tests/samples.rs"]
 mod samples;
+mod shortage;
 mod start;
 mod status;
 
@@ -36,5 +38,6 @@ pub use descriptors::{Descriptors, descriptors_wanted};
 pub use engine::{CircuitFigures, QueueFigures};
 pub use lifecycle::{End, GRACE, Signals};
 pub use policy::breaker::Position;
+pub use shortage::OverloadStatus;
 pub use start::Control;
 pub use status::{BackendStatus, Handle, ListenerStatus, PoolStatus, ProcessState, ProcessStatus, Status};

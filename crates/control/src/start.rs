@@ -14,6 +14,7 @@ use tokio::sync::Semaphore;
 use tokio::sync::mpsc::{Receiver, channel};
 
 use crate::access_log::{AccessLog, Closed};
+use crate::adaptive::Caps;
 use crate::backends::Backends;
 use crate::clock::{Clock, dice};
 use crate::descriptors;
@@ -23,6 +24,7 @@ use crate::passive::Passive;
 use crate::probe::post::{Desk, PROBES_AT_ONCE, announce_weights, unchecked};
 use crate::probe::roster::Roster;
 use crate::reports::{Clerk, QUEUE};
+use crate::shortage::{self, Watch};
 use crate::status::{Handle, ProcessRecord};
 
 /// What the access log's target gets at the end to take what is queued.
@@ -68,13 +70,16 @@ impl Control {
             backends: Arc::new(Backends::new(Arc::clone(&plan), Arc::clone(&shared))),
             failures: Mutex::new(Ring::default()),
             losses: log.as_ref().map(|log| Arc::clone(log.losses())),
+            shortage: Arc::default(),
             plan,
             shared,
             addresses,
             clock,
         };
         let handle = Handle { record: Arc::new(record) };
-        let plane = Plane { handle: handle.clone(), engine: Arc::clone(&engine), log, reports: taken };
+        let limit = shortage::for_connections(descriptors.allowed);
+        let watch = handle.watch(limit);
+        let plane = Plane { handle: handle.clone(), engine: Arc::clone(&engine), log, reports: taken, watch };
         let thread = plane.spawn(runtime)?;
         handle.tell_addresses();
         Ok(Self { handle, engine, reports, thread })
@@ -88,6 +93,11 @@ impl Control {
 }
 
 impl Handle {
+    fn watch(&self, descriptors: Option<u64>) -> Watch {
+        let record = &self.record;
+        Watch::new(&record.plan, Arc::clone(&record.shared), Arc::clone(&record.shortage), descriptors)
+    }
+
     fn tell_addresses(&self) {
         for (name, address) in self.addresses() {
             tracing::info!(listener = name, "listening on {address}");
@@ -101,6 +111,7 @@ struct Plane {
     engine: Arc<Mutex<Option<Engine>>>,
     log: Option<AccessLog>,
     reports: Receiver<Report>,
+    watch: Watch,
 }
 
 impl Plane {
@@ -129,12 +140,16 @@ impl Plane {
 
     fn run(self, runtime: &Runtime, roster: Roster, desk: &Arc<Desk>) {
         let lookups = Arc::new(Semaphore::new(LOOKUPS_AT_ONCE));
+        let record = &self.handle.record;
+        let caps = Caps::new(&record.plan, Arc::clone(&record.shared), record.clock);
         let clerk = Clerk::new(self.handle, roster.bells, self.log, Arc::clone(desk));
         let log = runtime.block_on(async {
             for (n, (name, answers)) in roster.names.into_iter().enumerate() {
                 tokio::spawn(follow(name, answers, Arc::clone(&lookups), dice(n)));
             }
             tokio::spawn(announce_weights(Arc::clone(desk)));
+            tokio::spawn(self.watch.keep());
+            tokio::spawn(caps.keep());
             for round in roster.agents {
                 tokio::spawn(round.keep(Arc::clone(desk)));
             }

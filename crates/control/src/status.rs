@@ -14,6 +14,7 @@ use crate::backends::{Backends, Event, Record, State};
 use crate::blocks::Book;
 use crate::clock::Clock;
 use crate::failures::Ring;
+use crate::shortage::{OverloadStatus, Seen};
 
 /// A snapshot of the process. Counters are read one by one while the workers go on: sums may be a few events apart.
 #[derive(Clone, Debug)]
@@ -59,6 +60,8 @@ pub struct ProcessStatus {
     pub buffered_limit: usize,
     /// Bodies that went on unbuffered because the limit was reached.
     pub unbuffered: u64,
+    /// What the node is short of, and what it uses.
+    pub overload: OverloadStatus,
 }
 
 /// What the process is doing.
@@ -149,7 +152,7 @@ pub struct BackendStatus {
     pub weight_permille: u16,
     /// Lower tiers first.
     pub tier: u8,
-    /// Most running attempts, if there is a cap.
+    /// Most running attempts now, if there is a cap: that which is written, or found, or follows from `max_connections`.
     pub max_requests: Option<u32>,
     /// Most connections, if there is a cap.
     pub max_connections: Option<u32>,
@@ -210,6 +213,7 @@ pub(crate) struct ProcessRecord {
     pub(crate) engine: Arc<Mutex<Option<Engine>>>,
     pub(crate) blocks: Mutex<Book>,
     pub(crate) failures: Mutex<Ring>,
+    pub(crate) shortage: Arc<Seen>,
     pub(crate) losses: Option<Arc<Losses>>,
     pub(crate) addresses: Vec<(ListenerId, String)>,
     pub(crate) clock: Clock,
@@ -301,6 +305,7 @@ impl ProcessRecord {
             buffered_limit: self.shared.buffered.limit(),
             unbuffered: self.shared.buffered.full(),
             blocks: self.blocks.lock().unwrap_or_else(PoisonError::into_inner).count(),
+            overload: OverloadStatus::new(&self.shared, &self.shortage),
         }
     }
 
@@ -365,7 +370,7 @@ impl ProcessRecord {
             weight: backend.weight,
             weight_permille: shared.permille(),
             tier: backend.tier,
-            max_requests: backend.max_requests,
+            max_requests: self.shared.pools[pool].cap(index),
             max_connections: backend.caps.max_connections,
             state: if record.state == State::Drained && active > 0 { State::Draining } else { record.state },
             reason: record.reason.clone(),

@@ -103,6 +103,7 @@ async fn accept_tcp(worker: &Rc<Worker>, id: ListenerId, socket: &TcpListener) {
     let mut stop = pin!(worker.stop.notified());
     let mut taken = 0;
     loop {
+        worker.gate.pass_slowly(worker.stopping.get()).await;
         let next = poll_fn(|cx| {
             let accepted = socket.poll_accept(cx);
             or_stop(worker, stop.as_mut(), cx, accepted)
@@ -123,6 +124,7 @@ async fn accept_unix(worker: &Rc<Worker>, id: ListenerId, socket: &UnixListener)
     let mut stop = pin!(worker.stop.notified());
     let mut taken = 0;
     loop {
+        worker.gate.pass_slowly(worker.stopping.get()).await;
         let next = poll_fn(|cx| {
             let accepted = socket.poll_accept(cx);
             or_stop(worker, stop.as_mut(), cx, accepted)

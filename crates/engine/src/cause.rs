@@ -2,6 +2,8 @@
 //!
 //! Owns the code, the status and the RFC 9209 error type of each cause, and the sentence for people.
 
+use policy::overload::Shortage;
+
 /// A cause of failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Cause {
@@ -24,6 +26,8 @@ pub(crate) enum Cause {
     },
     /// The network of the client or its proxy is blocked.
     Blocked(Whom),
+    /// The node is short of something, and others are more urgent.
+    Overload(Shortage),
     /// No route takes the request and the listener has no pool.
     NoRoute,
     /// The route's rewrite made something that is no path.
@@ -103,7 +107,12 @@ struct Meaning {
 impl Cause {
     /// Whether it is one by which a flood is turned away: counted, and no failure of its own in the log.
     pub(crate) fn comes_in_floods(self) -> bool {
-        matches!(self, Self::RateLimited { .. } | Self::QueueShed | Self::Blocked(_))
+        matches!(self, Self::RateLimited { .. } | Self::QueueShed | Self::Overload(_) | Self::Blocked(_))
+    }
+
+    /// Whether the client's connection is to go with it: it holds what the node is short of.
+    pub(crate) fn costs_the_connection(self) -> bool {
+        matches!(self, Self::Overload(Shortage::Memory | Shortage::Descriptors))
     }
 
     /// The status that the client gets if the answer has not begun.
@@ -158,6 +167,14 @@ impl Cause {
                 (429, "rate-limited", "http_request_denied", "the client asks more often than it may")
             }
             Self::Blocked(_) => (403, "blocked", "http_request_denied", "the client's network is blocked"),
+            Self::Overload(shortage) => {
+                let sentence = match shortage {
+                    Shortage::Cpu => "the balancer has more to do than it can",
+                    Shortage::Memory => "the balancer is short of memory",
+                    Shortage::Descriptors => "the balancer is short of descriptors",
+                };
+                (503, "overload", "proxy_internal_error", sentence)
+            }
             Self::NoRoute => (404, "no-route", "destination_not_found", "nothing is configured for this host and path"),
             Self::BadRewrite => {
                 (500, "bad-rewrite", "proxy_internal_error", "the configured rewrite made an invalid path")
@@ -220,9 +237,9 @@ impl Cause {
 
 #[cfg(test)]
 mod tests {
-    use super::{Cause, Whom, Whose};
+    use super::{Cause, Shortage, Whom, Whose};
 
-    const ALL: [Cause; 29] = [
+    const ALL: [Cause; 30] = [
         Cause::BadRequest { status: 400, why: "" },
         Cause::HeaderTimeout,
         Cause::BodyTimeout,
@@ -230,6 +247,7 @@ mod tests {
         Cause::BodyTooLarge,
         Cause::RateLimited { whose: Whose::Route, wait_s: 1 },
         Cause::Blocked(Whom::Client),
+        Cause::Overload(Shortage::Cpu),
         Cause::NoRoute,
         Cause::BadRewrite,
         Cause::NoBackend,

@@ -5,7 +5,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use policy::plan::Plan;
+use policy::overload::Shortage;
+use policy::plan::{Plan, Urgency};
 
 /// A number that only one thread changes.
 #[derive(Debug, Default)]
@@ -158,6 +159,8 @@ pub struct WorkerCounters {
     pub circuits: Vec<CircuitCounters>,
     /// By listener.
     pub listeners: Vec<ListenerCounters>,
+    /// Requests refused by shortage and urgency, in the order of their kinds.
+    pub shed: [[Counter; Urgency::ALL.len()]; Shortage::ALL.len()],
     /// Access log lines that were dropped because the log could not keep up.
     pub log_dropped: Counter,
 }
@@ -170,6 +173,7 @@ impl WorkerCounters {
             pools: plan.pools.iter().map(|p| p.backends.iter().map(|_| BackendCounters::default()).collect()).collect(),
             circuits: plan.pools.iter().map(|_| CircuitCounters::default()).collect(),
             listeners: plan.listeners.iter().map(|_| ListenerCounters::default()).collect(),
+            shed: Default::default(),
             log_dropped: Counter::default(),
         }
     }

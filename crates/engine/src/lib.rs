@@ -17,6 +17,7 @@ pub mod counters;
 mod credits;
 mod date;
 mod exchange;
+mod gate;
 mod h1;
 pub mod listen;
 mod outage;
@@ -36,6 +37,7 @@ mod worker;
 
 pub use buffered::Buffered;
 pub use circuit::CircuitFigures;
+pub use gate::{SharedShortage, WorkerShortage};
 pub use queue::QueueFigures;
 pub use report::{Report, Reports};
 pub use shared::{BackendShared, PoolShared, Shared, WorkerShared};

@@ -8,7 +8,7 @@
 //! then reads the counts. Both in one order for all threads, so that one of the two sees the other.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
@@ -39,8 +39,22 @@ pub(crate) struct Queue {
 
 #[derive(Debug)]
 struct Cap {
-    max_requests: u32,
+    /// Most requests at once: as written, or as found at run time.
+    places: AtomicU32,
+    max_connections: u32,
     tier: u8,
+}
+
+impl Cap {
+    /// What it begins with. Each request has a connection of its own: no more can run than may be open.
+    fn first(backend: &policy::plan::Backend) -> Option<u32> {
+        let found = backend.caps.adaptive.map(|terms| policy::adaptive::Limit::new(terms).get());
+        [backend.max_requests, found, backend.caps.max_connections].into_iter().flatten().min()
+    }
+
+    fn places(&self) -> u32 {
+        self.places.load(Ordering::SeqCst)
+    }
 }
 
 /// What a queue has seen.
@@ -134,17 +148,14 @@ pub(crate) struct Ticket {
 impl Queue {
     /// `None` where no backend has a cap.
     pub(crate) fn new(pool: &Pool) -> Option<Self> {
-        let places = |backend: &policy::plan::Backend| {
-            backend.max_requests.into_iter().chain(backend.caps.max_connections).min()
-        };
-        if pool.backends.iter().all(|backend| places(backend).is_none()) {
+        if pool.backends.iter().all(|backend| Cap::first(backend).is_none()) {
             return None;
         }
         // Where a full tier spills over, any of them is as good to wait for.
         let is_one_tier = pool.spill_over.is_some_and(|terms| terms.full);
         let cap = |backend: &policy::plan::Backend| Cap {
-            // Each request has a connection of its own: no more can run than may be open.
-            max_requests: places(backend).unwrap_or(NO_CAP),
+            places: AtomicU32::new(Cap::first(backend).unwrap_or(NO_CAP)),
+            max_connections: backend.caps.max_connections.unwrap_or(NO_CAP),
             tier: if is_one_tier { 0 } else { backend.tier },
         };
         Some(Self {
@@ -186,8 +197,13 @@ impl Queue {
         u64::try_from(self.epoch.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
-    fn has_waiting(&self) -> bool {
+    pub(crate) fn has_waiting(&self) -> bool {
         self.waiting.load(Ordering::SeqCst) > 0
+    }
+
+    /// Most requests at once at a backend; `None` is no cap.
+    pub(crate) fn cap(&self, backend: usize) -> Option<u32> {
+        Some(self.caps[backend].places()).filter(|&places| places != NO_CAP)
     }
 }
 
@@ -213,12 +229,12 @@ impl<'a> Capped<'a> {
     }
 
     pub(crate) fn has_room(self, backend: usize) -> bool {
-        self.pool.backends[backend].active_in_order() < self.queue.caps[backend].max_requests
+        self.pool.backends[backend].active_in_order() < self.queue.caps[backend].places()
     }
 
     /// Takes a place at a backend, if there is one.
     pub(crate) fn take(self, backend: usize) -> bool {
-        self.pool.backends[backend].begin_below(self.queue.caps[backend].max_requests)
+        self.pool.backends[backend].begin_below(self.queue.caps[backend].places())
     }
 
     /// Gives a place back: to the first who waits for it, else to everybody.
@@ -234,6 +250,16 @@ impl<'a> Capped<'a> {
         }
         self.pool.backends[backend].end_in_order();
         if self.has_waiting() {
+            let woken = self.serve_backend(&mut self.queue.lock(), backend);
+            woken.into_iter().for_each(Waker::wake);
+        }
+    }
+
+    /// Changes the cap of a backend. What runs above a lower one runs on.
+    pub(crate) fn set_cap(self, backend: usize, places: u32) {
+        let cap = &self.queue.caps[backend];
+        let places = places.min(cap.max_connections);
+        if cap.places.swap(places, Ordering::SeqCst) < places && self.has_waiting() {
             let woken = self.serve_backend(&mut self.queue.lock(), backend);
             woken.into_iter().for_each(Waker::wake);
         }
@@ -308,7 +334,7 @@ impl<'a> Capped<'a> {
     fn places(self, line: &mut Line) -> usize {
         let Some(awaited) = self.awaited(line) else { return 0 };
         let counts = |backend: &usize| self.admits(awaited, *backend, &Tried::default());
-        let caps = (0..self.queue.caps.len()).filter(counts).map(|backend| self.queue.caps[backend].max_requests);
+        let caps = (0..self.queue.caps.len()).filter(counts).map(|backend| self.queue.caps[backend].places());
         caps.fold(0, |sum: usize, cap| sum.saturating_add(cap as usize))
     }
 

@@ -19,6 +19,7 @@ use crate::clients::Clients;
 use crate::connections::Connections;
 use crate::counters::{BackendCounters, WorkerCounters};
 use crate::credits::Credits;
+use crate::gate::{SharedShortage, WorkerShortage};
 use crate::passive::Passive;
 use crate::queue::{Capped, Queue, QueueFigures};
 
@@ -40,6 +41,8 @@ pub struct Shared {
     pub blocks: Blocks,
     /// What buffered bodies hold.
     pub buffered: Buffered,
+    /// What the whole process is short of.
+    pub shortage: SharedShortage,
     /// Set once the process stops taking new connections.
     pub stopping: AtomicBool,
     /// Client connections that may be open at once: `limits.connections`, or less where the system allows less.
@@ -84,6 +87,8 @@ pub struct BackendShared {
 pub struct WorkerShared {
     /// Client connections it holds now.
     pub connections: AtomicUsize,
+    /// Whether it is short of CPU.
+    pub shortage: WorkerShortage,
     /// Its counters.
     pub counters: WorkerCounters,
 }
@@ -98,7 +103,11 @@ impl Shared {
             circuit: pool.breaker.as_ref().map(|terms| Box::new(Circuit::new(terms))),
             queue: Queue::new(pool).map(Box::new),
         };
-        let worker = |_| WorkerShared { connections: AtomicUsize::new(0), counters: WorkerCounters::new(plan) };
+        let worker = |_| WorkerShared {
+            connections: AtomicUsize::new(0),
+            shortage: WorkerShortage::default(),
+            counters: WorkerCounters::new(plan),
+        };
         Arc::new(Self {
             pools: plan.pools.iter().map(pool).collect(),
             workers: (0..workers).map(worker).collect(),
@@ -106,6 +115,7 @@ impl Shared {
             clients: plan.listeners.iter().map(|listener| listener.client_connections.map(Clients::new)).collect(),
             blocks: Blocks::default(),
             buffered: Buffered::new(plan.limits.buffered),
+            shortage: SharedShortage::default(),
             stopping: AtomicBool::new(false),
             connection_limit: AtomicUsize::new(plan.limits.connections),
             started: Instant::now(),
@@ -163,6 +173,25 @@ impl PoolShared {
     #[must_use]
     pub fn queue_figures(&self) -> QueueFigures {
         self.queue.as_ref().map(|queue| queue.figures()).unwrap_or_default()
+    }
+
+    /// Whether anybody waits in the pool's queue.
+    #[must_use]
+    pub fn has_waiting(&self) -> bool {
+        self.queue.as_ref().is_some_and(|queue| queue.has_waiting())
+    }
+
+    /// Most requests at once at a backend, as it is now; `None` is no cap.
+    #[must_use]
+    pub fn cap(&self, backend: usize) -> Option<u32> {
+        self.queue.as_ref().and_then(|queue| queue.cap(backend))
+    }
+
+    /// Changes the cap of a backend that had one from the beginning.
+    pub fn set_cap(&self, backend: usize, places: u32) {
+        if let Some(capped) = Capped::new(self) {
+            capped.set_cap(backend, places);
+        }
     }
 
     /// Sets the thousandths of a backend's weight that it gets. Workers hear of it with the next change of a standing, or

@@ -35,6 +35,7 @@ pub(crate) fn plan(backends: &[SocketAddr]) -> Plan {
             body_bytes: None,
             buffered: 1 << 20,
         },
+        overload: Default::default(),
         access_log: AccessLog { write: LogWrite::Off, to: LogTarget::Stdout, one_in: 1 },
         listeners: vec![listener()],
         router: Router::compile(&routes),

@@ -25,6 +25,7 @@ use crate::blocks::BlockView;
 use crate::buffers::{Buffers, Most};
 use crate::counters::WorkerCounters;
 use crate::date::Calendar;
+use crate::gate::{self, Gate};
 use crate::listen::{Group, Sockets};
 use crate::report::{Report, Reports};
 use crate::room::{Asked, Room};
@@ -222,6 +223,7 @@ pub(crate) struct Worker {
     pub(crate) calendar: Calendar,
     pub(crate) head_limits: Limits,
     pub(crate) stopping: Cell<bool>,
+    pub(crate) gate: Gate,
     /// Client connections that wait for their next request without having folded up.
     pub(crate) warm: Cell<usize>,
     /// Told once when the worker stops.
@@ -256,6 +258,7 @@ impl Worker {
             calendar: Calendar::new(),
             head_limits,
             stopping: Cell::new(false),
+            gate: Gate::new(),
             warm: Cell::new(0),
             stop: tokio::sync::Notify::new(),
             peers: seed.peers,
@@ -273,6 +276,7 @@ impl Worker {
     async fn run(self: Rc<Self>, mut commands: UnboundedReceiver<Command>, doors: Vec<accept::Door>) {
         tokio::task::spawn_local(Rc::clone(&self.timers).run());
         tokio::task::spawn_local(Rc::clone(&self).housekeep());
+        tokio::task::spawn_local(gate::pulse(Rc::clone(&self)));
         let accepting: Vec<_> =
             doors.into_iter().map(|door| tokio::task::spawn_local(accept::run(Rc::clone(&self), door))).collect();
         while let Some(command) = commands.recv().await {

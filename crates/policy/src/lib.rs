@@ -4,6 +4,7 @@
 //! thread: `now` and `rng` are arguments. `engine` and `control` drive it, `config` builds its [`plan::Plan`].
 
 pub mod access;
+pub mod adaptive;
 pub mod ask;
 pub mod balance;
 pub mod block;
@@ -13,6 +14,7 @@ pub mod health;
 pub mod hedge;
 pub mod limit;
 pub mod outlier;
+pub mod overload;
 pub mod pace;
 pub mod plan;
 pub mod retry;

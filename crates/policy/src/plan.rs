@@ -10,6 +10,7 @@ mod eject;
 mod health;
 mod hedge;
 mod matching;
+mod overload;
 mod tiers;
 mod waiting;
 
@@ -19,11 +20,12 @@ use std::time::Duration;
 
 pub use breaker::{Breaker, Panic};
 pub use buffer::{Beyond, Buffer};
-pub use caps::Caps;
+pub use caps::{Adaptive, Caps};
 pub use eject::{Eject, FailureRate, LatencyRule};
 pub use health::{Agent, Expected, HealthCheck, ProbeKind, Question, Talk};
 pub use hedge::{Hedge, HedgeAfter};
 pub use matching::{FieldMatch, FieldTest, HostMatch, Match, MethodName, PathMatch, Pattern};
+pub use overload::Overload;
 pub use tiers::{SpillOver, Subset};
 pub use waiting::{Queue, Urgency};
 
@@ -54,6 +56,8 @@ pub struct Plan {
     pub admin: Admin,
     /// Limits of the whole process.
     pub limits: Limits,
+    /// When the node itself is short of something.
+    pub overload: Overload,
     /// The access log.
     pub access_log: AccessLog,
     /// Addresses we accept on.

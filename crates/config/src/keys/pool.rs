@@ -94,9 +94,10 @@ pub(super) static POOL: Section = Section {
         hedge(Default::Is("\"off\"")),
         key(
             "max_requests",
-            Kind::Count { min: 1, max: MAX_REQUESTS },
+            CAP,
             Default::Unset("no cap"),
-            "Most running requests for each backend, over the whole process. Beyond it they wait in `queue`.",
+            "Most running requests for each backend, over the whole process. Beyond it they wait in `queue`. `\"auto\"`, or \
+             the table below, finds the cap at run time by the backend's latency.",
             "1000",
         ),
         key(
@@ -158,6 +159,22 @@ pub(super) static POOL: Section = Section {
              Retry-After at once.",
             "\"refuse\"",
         ),
+    ],
+};
+
+const CAP: Kind = Kind::Either(&[
+    Kind::Count { min: 1, max: MAX_REQUESTS },
+    Kind::Choice { now: &["auto"], later: &[] },
+    Kind::Table(&ADAPTIVE),
+]);
+
+static ADAPTIVE: Section = Section {
+    heading: "[pool.NAME.max_requests]",
+    about: "A cap that is found at run time: it grows while the backend answers as fast as when it is not busy, and shrinks \
+            when it does not. `max_requests = \"auto\"` is this table with its defaults.",
+    keys: &[
+        key("min", Kind::Count { min: 1, max: MAX_REQUESTS }, Default::Is("4"), "Never below this.", "10"),
+        key("max", Kind::Count { min: 1, max: MAX_REQUESTS }, Default::Is("1000"), "Never above this.", "200"),
     ],
 };
 
@@ -258,13 +275,7 @@ static BACKEND: Section = Section {
             "`drained` takes no new work; `down` is out.",
             "\"drained\"",
         ),
-        key(
-            "max_requests",
-            Kind::Count { min: 1, max: MAX_REQUESTS },
-            Default::Unset("the pool's"),
-            "Most running requests for this backend.",
-            "200",
-        ),
+        key("max_requests", CAP, Default::Unset("the pool's"), "Most running requests for this backend.", "200"),
         key(
             "max_connections",
             Kind::Count { min: 1, max: MAX_REQUESTS },

@@ -34,6 +34,13 @@ pub(crate) static ROOT: Section = Section {
             "Limits of the whole process.",
             "{ connections = 20_000 }",
         ),
+        key(
+            "overload",
+            Kind::Table(&OVERLOAD),
+            Default::Is("{}"),
+            "When requests are refused because the node itself is short of something.",
+            "{ lag = \"50ms\" }",
+        ),
         key("access_log", Kind::Table(&ACCESS_LOG), Default::Is("{}"), "The access log.", "{ write = \"all\" }"),
         key("check", Kind::Table(&CHECK), Default::Is("{}"), "What `evenkeel check` lets pass.", "{ allow = [] }"),
         key(
@@ -149,8 +156,49 @@ static LIMITS: Section = Section {
             "Bytes of bodies that `buffer` of routes keeps at once; beyond it bodies go on unbuffered.",
             "\"256MiB\"",
         ),
+        key(
+            "memory",
+            Kind::Size { off: Off::Refused, min: 1 << 20, max: u64::MAX },
+            Default::Unset("what the control group or the machine has"),
+            "Bytes of memory that the process may use; `[overload]` keeps it below.",
+            "\"2GiB\"",
+        ),
     ],
 };
+
+static OVERLOAD: Section = Section {
+    heading: "[overload]",
+    about: "While the node itself is short of CPU, memory or descriptors, as many requests as it takes are refused with \
+            503 and Retry-After: those of `urgency = \"low\"` first, then normal ones, then high ones; one in twenty always \
+            passes. Each shortage can be `\"off\"`.",
+    keys: &[
+        key(
+            "lag",
+            Kind::Duration { off: Off::Allowed, min_ms: 10 },
+            Default::Is("\"100ms\""),
+            "CPU: how long the work of a worker that could go on may wait for its turn.",
+            "\"50ms\"",
+        ),
+        key(
+            "memory",
+            PERCENT_OR_OFF,
+            Default::Is("85"),
+            "Memory: from so many per cent on of `limits.memory`, or of what the control group or the machine has.",
+            "90",
+        ),
+        key(
+            "descriptors",
+            PERCENT_OR_OFF,
+            Default::Is("85"),
+            "Descriptors: from so many per cent on of what the system allows, less a reserve.",
+            "90",
+        ),
+    ],
+};
+
+/// A share of a limit in per cent.
+const PERCENT_OR_OFF: Kind =
+    Kind::Either(&[Kind::Choice { now: &["off"], later: &[] }, Kind::Count { min: 10, max: 96 }]);
 
 static ACCESS_LOG: Section = Section {
     heading: "[access_log]",

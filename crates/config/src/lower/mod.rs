@@ -63,6 +63,7 @@ pub(crate) fn lower(context: &mut Context<'_>, root: &Table) -> Option<Plan> {
         workers: root.table("runtime")?.count("workers")?,
         admin: admin?,
         limits: limits?,
+        overload: process::overload(root)?,
         access_log: access_log?,
         listeners,
         router: Router::compile(&routes),

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use policy::hashing::{Bound, HashKey, Hashing};
-use policy::plan::{Address, Backend, Caps, Panic, PolicyKind, Pool, ProxyVersion, Queue, SpillOver, Subset, Wanted};
+use policy::plan::{
+    Adaptive, Address, Backend, Caps, Panic, PolicyKind, Pool, ProxyVersion, Queue, SpillOver, Subset, Wanted,
+};
 
 use super::{breaker, eject, health};
 use crate::context::Context;
@@ -153,10 +155,13 @@ fn backends(context: &mut Context<'_>, table: &Table) -> (Vec<Backend>, Vec<At>)
     let mut backends = Vec::new();
     let mut places = Vec::new();
     let mut addresses: BTreeMap<String, At> = BTreeMap::new();
+    let pools_cap = cap(context, table);
     let mut names: BTreeMap<String, At> = BTreeMap::new();
     for item in table.list("backends") {
         let Some(mut backend) = backend(context, item) else { continue };
-        backend.max_requests = backend.max_requests.or(table.count("max_requests"));
+        if backend.max_requests.is_none() && backend.caps.adaptive.is_none() {
+            (backend.max_requests, backend.caps.adaptive) = pools_cap;
+        }
         backend.caps.max_connections = backend.caps.max_connections.or(table.count("max_connections"));
         let address = backend.address.to_string();
         if let Some(first) = addresses.insert(address.clone(), item.at) {
@@ -203,15 +208,31 @@ fn backend(context: &mut Context<'_>, item: &Item) -> Option<Backend> {
         "down" => Wanted::Down,
         _ => Wanted::Ready,
     };
+    let (max_requests, adaptive) = cap(context, table);
     Some(Backend {
         name,
         address,
         weight: table.count("weight")?,
         tier: table.count("tier")?,
         state,
-        max_requests: table.count("max_requests"),
-        caps: Caps { max_connections: table.count("max_connections") },
+        max_requests,
+        caps: Caps { max_connections: table.count("max_connections"), adaptive },
     })
+}
+
+/// `max_requests`: a number, or the terms of one that is found at run time.
+fn cap(context: &mut Context<'_>, table: &Table) -> (Option<u32>, Option<Adaptive>) {
+    const AUTO: Adaptive = Adaptive { min: 4, max: 1000 };
+    let adaptive = match (table.words("max_requests"), table.table("max_requests")) {
+        (Some(_), _) => Some(AUTO),
+        (None, Some(terms)) => terms.count("min").zip(terms.count("max")).map(|(min, max)| Adaptive { min, max }),
+        (None, None) => None,
+    };
+    if adaptive.is_some_and(|terms| terms.min > terms.max) {
+        let problem = Problem::new(code::CONFLICT, "`min` of `max_requests` is more than its `max`");
+        context.error(table.place("max_requests"), problem.remedy("write a smaller `min` or a larger `max`"));
+    }
+    (table.count("max_requests"), adaptive)
 }
 
 fn located(context: &mut Context<'_>, words: Words<'_>) -> Option<Address> {

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use policy::plan::{AccessLog, Admin, Bind, ErrorPage, Limits, LogTarget, LogWrite};
+use policy::plan::{AccessLog, Admin, Bind, ErrorPage, Limits, LogTarget, LogWrite, Overload};
 
 use super::page;
 use crate::context::Context;
@@ -79,6 +79,18 @@ pub(super) fn limits(context: &mut Context<'_>, root: &Table) -> Option<Limits> 
         target_bytes: target_bytes.min(header_bytes),
         body_bytes: table.size("body_bytes")?,
         buffered: table.bytes("buffered")?,
+    })
+}
+
+/// `[overload]`, and `memory` of `[limits]`.
+pub(super) fn overload(root: &Table) -> Option<Overload> {
+    let table = root.table("overload")?;
+    Some(Overload {
+        lag: table.wait("lag")?,
+        // A word is "off".
+        memory: table.count("memory"),
+        descriptors: table.count("descriptors"),
+        memory_bytes: root.table("limits")?.size("memory").flatten(),
     })
 }
 

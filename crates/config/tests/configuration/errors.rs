@@ -358,6 +358,28 @@ queue = { size = 5 }
 }
 
 #[test]
+fn bad_caps_and_overload_are_told_by_key() {
+    assert_told(
+        "bad_caps",
+        r#"
+[overload]
+lag = "1ms"
+memory = 99
+descriptors = "none"
+[limits]
+memory = "off"
+[listener.web]
+bind = ":80"
+pool = "app"
+[pool.app]
+max_requests = { min = 50, max = 5 }
+max_connections = 0
+backends = ["a:1", { address = "b:1", max_requests = "many" }, { address = "c:1", max_requests = { least = 4 } }]
+"#,
+    );
+}
+
+#[test]
 fn bad_checks_are_told_by_key() {
     assert_told(
         "bad_checks",

@@ -360,6 +360,28 @@ backends = ["a:1", "b:1"]
 }
 
 #[test]
+fn caps_that_find_themselves() {
+    let plan = plan_of(
+        "listener.web = { bind = \":8080\", pool = \"app\" }\n[pool.app]\nmax_requests = \"auto\"\n\
+         backends = [\"a:1\", { address = \"b:1\", max_requests = { max = 50 } }, { address = \"c:1\", max_requests = 9 }]\n\
+         queue = { size = 10 }\n",
+    );
+    let caps = |index: usize| (plan.pools[0].backends[index].max_requests, plan.pools[0].backends[index].caps.adaptive);
+    assert_eq!(caps(0), (None, Some(Adaptive { min: 4, max: 1000 })));
+    assert_eq!(caps(1), (None, Some(Adaptive { min: 4, max: 50 })));
+    assert_eq!(caps(2), (Some(9), None));
+}
+
+#[test]
+fn overload_is_watched_for_unless_it_is_off() {
+    let base = "listener.web = { bind = \":8080\", pool = \"app\" }\npool.app.backends = [\"a:1\", \"b:1\"]\n";
+    assert_eq!(plan_of(base).overload, Overload::default());
+    let written = "[overload]\nlag = \"off\"\nmemory = 90\ndescriptors = \"off\"\n[limits]\nmemory = \"2GiB\"\n";
+    let wanted = Overload { lag: None, memory: Some(90), descriptors: None, memory_bytes: Some(2 << 30) };
+    assert_eq!(plan_of(&format!("{base}{written}")).overload, wanted);
+}
+
+#[test]
 fn three_lines_are_a_configuration() {
     let plan = plan_of("listener.web = { bind = \":8080\", pool = \"app\" }\npool.app.backends = [\"a:1\", \"b:1\"]\n");
     assert_eq!(plan.routes.len(), 1);

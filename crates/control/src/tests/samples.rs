@@ -27,6 +27,7 @@ pub(crate) fn plan(pools: Vec<Pool>) -> Plan {
         workers: 1,
         admin: Admin::default(),
         limits,
+        overload: Default::default(),
         access_log: AccessLog { write: LogWrite::Off, to: LogTarget::Stdout, one_in: 100 },
         listeners: Vec::new(),
         routes: Vec::new(),

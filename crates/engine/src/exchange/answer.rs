@@ -107,7 +107,7 @@ pub(super) async fn fail<D: Downstream>(worker: &Worker, down: &mut D, facts: &m
 fn retry_after(worker: &Worker, facts: &Facts, cause: Cause) -> Option<u64> {
     match cause {
         // Some sooner, some later, so that they do not all come back at once.
-        Cause::QueueShed => Some(1 + worker.rng.borrow_mut().below(SHED_RETRY_S)),
+        Cause::QueueShed | Cause::Overload(_) => Some(1 + worker.rng.borrow_mut().below(SHED_RETRY_S)),
         Cause::QueueFull | Cause::QueueTimeout => {
             let timeout = facts.pool.and_then(|id| worker.plan.pool(id).queue.timeout);
             Some(timeout.map_or(1, |timeout| timeout.as_millis().div_ceil(1000).try_into().unwrap_or(u64::MAX)))
@@ -130,7 +130,8 @@ async fn send<D: Downstream>(
     facts: &mut Facts,
     mut own: OwnAnswer<'_>,
 ) -> Result<(), Cause> {
-    own.request_done = poll_fn(|cx| Poll::Ready(drain(cx, down))).await;
+    let drained = poll_fn(|cx| Poll::Ready(drain(cx, down))).await;
+    own.request_done = drained && !facts.cause.is_some_and(Cause::costs_the_connection);
     facts.status = own.status;
     facts.answer_begun = true;
     facts.answer_bytes = own.body.len() as u64;

@@ -139,6 +139,10 @@ fn choose<'p, D: Downstream>(worker: &'p Worker, down: &mut D, facts: &mut Facts
     facts.route = Some(id);
     facts.rest_at = rest_at;
     let route = worker.plan.route(id);
+    if let Err(shortage) = worker.gate.admit(route.urgency) {
+        worker.counters().shed[shortage as usize][route.urgency as usize].add(1);
+        return Err(Cause::Overload(shortage));
+    }
     if let Some(limit) = &route.limit {
         limits::check(worker, down, facts, limit)?;
     }

@@ -70,6 +70,7 @@ fn plan(routes: Vec<Route>, pools: &[&str]) -> Plan {
             body_bytes: None,
             buffered: 1,
         },
+        overload: Default::default(),
         access_log: AccessLog { write: LogWrite::Off, to: LogTarget::Stdout, one_in: 1 },
         listeners: Vec::new(),
         router: Router::compile(&routes),
