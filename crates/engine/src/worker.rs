@@ -314,6 +314,7 @@ impl Worker {
         loop {
             ticks.tick().await;
             self.flush_log();
+            self.room.relax();
             let now = Instant::now();
             for (index, pool) in self.pools.iter().enumerate() {
                 pool.reap(now, self.plan.pools[index].idle_timeout, &self.counters().pools[index]);

@@ -27,7 +27,9 @@ use crate::timers::NO_BACKEND;
 /// More interim answers than this to one request are an attack or a fault.
 const INTERIM_ANSWERS: u32 = 16;
 
-/// What idle connections get to close before a connection is tried again for which the system had no more.
+/// A connection for which the system had no more is tried again so often,
+const ROOM_TRIES: u32 = 2;
+/// after idle ones had so long to close.
 const ROOM_PAUSE: Duration = Duration::from_millis(20);
 
 /// Why an attempt brought no answer.
@@ -95,7 +97,10 @@ impl<'a, D: Downstream> Proxied<'a, D> {
             }
         }
         let mut connected = self.connect(attempt).await;
-        if let Some(Err(ConnectError::Local)) = connected {
+        for _ in 0..ROOM_TRIES {
+            if !matches!(connected, Some(Err(ConnectError::Local))) {
+                break;
+            }
             // What is idle goes, and then there may be room.
             self.worker.room.give_up(self.worker, Asked::ForDescriptors);
             let timer = self.down.timer();
