@@ -239,6 +239,7 @@ impl<'a, D: Downstream> Proxied<'a, D> {
     }
 
     /// Looks at those who keep us waiting: gives back what they would pin, and judges the client's pace.
+    #[cold]
     fn look(&mut self, up: &mut Upstream<'_>, wait: &mut Wait) -> Result<(), Cause> {
         let moved = self.feed.progress.bytes;
         let client = wait.deadline.and_then(Deadline::of_client);

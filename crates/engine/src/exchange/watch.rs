@@ -65,6 +65,7 @@ pub(super) struct Seen {
 
 impl Watch {
     /// There was a step forward, or the wait is for something else now: for `longest` from now, but not beyond `until`.
+    #[inline]
     pub(super) fn stepped(&mut self, timer: &Timer, longest: Option<Duration>, until: Option<Instant>) {
         let now = Instant::now();
         (self.step, self.longest, self.until) = (Some(now), longest, until);
@@ -87,10 +88,16 @@ impl Watch {
     }
 
     /// Ready when the time has come for either.
+    #[inline]
     pub(super) fn poll(&self, timer: &Timer, cx: &Context<'_>) -> Poll<Woken> {
         ready!(timer.poll_late(cx));
+        Poll::Ready(self.woken())
+    }
+
+    #[cold]
+    fn woken(&self) -> Woken {
         let is_due = self.due().is_some_and(|due| Instant::now() + SLACK >= due);
-        Poll::Ready(if is_due { Woken::Due } else { Woken::Look })
+        if is_due { Woken::Due } else { Woken::Look }
     }
 
     /// Looks at the peers, and sets the time of the next look.
