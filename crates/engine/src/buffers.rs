@@ -12,6 +12,8 @@ const KEPT: usize = 64;
 #[derive(Default)]
 pub(crate) struct Inbox {
     bytes: Vec<u8>,
+    /// The size that it was leased in; `None` for one of its own.
+    size: Option<Size>,
     pub(crate) start: usize,
     pub(crate) end: usize,
 }
@@ -19,7 +21,7 @@ pub(crate) struct Inbox {
 impl Inbox {
     /// A buffer of its own that holds these bytes and has no room for more.
     pub(crate) fn holding(bytes: &[u8]) -> Self {
-        Self { bytes: bytes.to_vec(), start: 0, end: bytes.len() }
+        Self { bytes: bytes.to_vec(), size: None, start: 0, end: bytes.len() }
     }
 
     /// All bytes read so far, consumed ones included; heads' spans count from its beginning.
@@ -39,6 +41,7 @@ impl Inbox {
         !self.bytes.is_empty()
     }
 
+    /// Whether there is no room; so with one that is not leased.
     pub(crate) fn is_full(&self) -> bool {
         self.end == self.bytes.len()
     }
@@ -50,6 +53,12 @@ impl Inbox {
         self.start = 0;
     }
 
+    /// Whether it is no leased one.
+    pub(crate) fn is_own(&self) -> bool {
+        self.size.is_none()
+    }
+
+    #[cfg(test)]
     pub(crate) fn capacity(&self) -> usize {
         self.bytes.len()
     }
@@ -139,18 +148,19 @@ impl Buffers {
         self.lend(if is_spent { Size::Sip } else { size })
     }
 
+    #[inline]
     fn lend(&self, size: Size) -> Inbox {
         let which = size as usize;
         self.out[which].set(self.out[which].get() + 1);
         let bytes = self.free[which].borrow_mut().pop().unwrap_or_else(|| vec![0; self.sizes[which]]);
-        Inbox { bytes, start: 0, end: 0 }
+        Inbox { bytes, size: Some(size), start: 0, end: 0 }
     }
 
     /// Leases the smallest inbox that holds these bytes and has room for more. What must be kept must be kept: this is not
     /// bounded by [`Most`].
     pub(crate) fn lease_roomier(&self, bytes: &[u8]) -> Inbox {
         let fits = |size: &Size| self.sizes[*size as usize] > bytes.len();
-        let own = || Inbox { bytes: vec![0; bytes.len() * 2], start: 0, end: 0 };
+        let own = || Inbox { bytes: vec![0; bytes.len() * 2], size: None, start: 0, end: 0 };
         let mut inbox = Size::ALL.into_iter().find(fits).map_or_else(own, |size| self.lend(size));
         inbox.bytes[..bytes.len()].copy_from_slice(bytes);
         inbox.end = bytes.len();
@@ -159,7 +169,7 @@ impl Buffers {
 
     /// Leases a larger buffer in exchange for an empty one that the last read filled, unless too many are out.
     pub(crate) fn widen(&self, inbox: &mut Inbox) {
-        let wider = match self.size_of(inbox) {
+        let wider = match inbox.size {
             Some(Size::Sip) if self.has(Size::Bulk) => Size::Bulk,
             Some(Size::Bulk) if self.has(Size::Flow) => Size::Flow,
             // One of its own has no room.
@@ -177,7 +187,7 @@ impl Buffers {
             return self.give_back(inbox);
         }
         let (sip, bulk) = (self.sizes[Size::Sip as usize], self.sizes[Size::Bulk as usize]);
-        let smaller = match self.size_of(inbox) {
+        let smaller = match inbox.size {
             Some(_) if unread.len() <= sip / 2 => Inbox::holding(unread),
             Some(Size::Head | Size::Bulk | Size::Flow) if unread.len() < sip => self.lease_roomier(unread),
             Some(Size::Flow) if unread.len() < bulk && self.has(Size::Bulk) => self.lease_roomier(unread),
@@ -185,16 +195,6 @@ impl Buffers {
         };
         self.give_back(inbox);
         *inbox = smaller;
-    }
-
-    /// Whether an inbox is of no leased size.
-    pub(crate) fn is_own(&self, inbox: &Inbox) -> bool {
-        self.size_of(inbox).is_none()
-    }
-
-    /// The size that an inbox was leased in; `None` for one of its own.
-    fn size_of(&self, inbox: &Inbox) -> Option<Size> {
-        Size::ALL.into_iter().find(|size| self.sizes[*size as usize] == inbox.capacity())
     }
 
     /// Whether another may be leased.
@@ -210,8 +210,9 @@ impl Buffers {
     /// Gives an inbox back; what it held is forgotten.
     pub(crate) fn give_back(&self, inbox: &mut Inbox) {
         let inbox = std::mem::take(inbox);
-        let Some(which) = self.sizes.iter().position(|&size| size == inbox.capacity()) else { return };
-        self.out[which].set(self.out[which].get().saturating_sub(1));
+        let Some(size) = inbox.size else { return };
+        let which = size as usize;
+        self.out[which].set(self.out[which].get() - 1);
         let mut free = self.free[which].borrow_mut();
         if free.len() < KEPT {
             free.push(inbox.bytes);

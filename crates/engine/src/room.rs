@@ -29,6 +29,8 @@ pub(crate) enum Asked {
 pub(crate) struct Room {
     /// When it looked last for what it can give up, and how long it does not look again.
     looked: Cell<Option<(Instant, Duration)>>,
+    /// Nothing was idle: for a while no connection keeps itself warm for its next request.
+    short: Cell<bool>,
     complained: Cell<Option<Instant>>,
 }
 
@@ -46,12 +48,26 @@ impl Room {
         // A walk over the table of deadlines takes a few nanoseconds an entry: a hundredth of the time at most.
         let pause = Duration::from_nanos(100 * worker.timers.len() as u64);
         self.looked.set(Some((now, pause)));
+        if shed == 0 && worker.warm.get() > 0 && !self.short.replace(true) {
+            // Those who keep warm fold up, and are idle then.
+            worker.timers.wake_all();
+        }
         if shed == 0 && asked == Asked::ForDescriptors {
             for (_, other) in worker.peers.iter().enumerate().filter(|&(id, _)| id != worker.id) {
                 // A worker that has ended holds nothing.
                 let _ = other.send(Command::MakeRoom);
             }
         }
+    }
+
+    /// Whether connections fold up as soon as they can.
+    pub(crate) fn is_short(&self) -> bool {
+        self.short.get()
+    }
+
+    /// A while has passed.
+    pub(crate) fn relax(&self) {
+        self.short.set(false);
     }
 
     /// Whether one more client may come in; at the limit somebody idle goes for it.

@@ -270,7 +270,9 @@ impl Timer {
     pub(crate) fn waits_for(&self, backend: u32) {
         let table = &mut *self.timers.table.borrow_mut();
         let before = std::mem::replace(&mut table.backend[self.slot as usize], backend);
-        table.leaving -= usize::from(before == SHED);
+        if before == SHED {
+            table.leaving -= 1;
+        }
     }
 
     /// Whether the deadline was brought forward to make room.

@@ -352,6 +352,7 @@ impl Worker {
             ticks.tick().await;
             self.calendar.refresh();
             self.flush_log();
+            self.room.relax();
             let now = Instant::now();
             for (index, pool) in self.pools.iter().enumerate() {
                 let talking = pool.reap(now, self.plan.pools[index].idle_timeout, &self.counters().pools[index]);

@@ -146,6 +146,9 @@ fn at_the_limit_the_idle_of_another_worker_make_room() {
         let mut idle = admit(&workers[1].0).await;
         idle.write_all(GET).await.expect("it is served");
         assert!(idle.read_buf(&mut Vec::new()).await.expect("an answer") > 0);
+        while workers[1].0.warm.get() > 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
         let newcomer = admit(&workers[0].0).await;
         let Ok(Command::Take(accepted)) = workers[1].1.try_recv() else { unreachable!("it is handed on") };
         take(&workers[1].0, accepted);

@@ -26,7 +26,9 @@ use crate::timers::NO_BACKEND;
 /// More interim answers than this to one request are an attack or a fault.
 pub(super) const INTERIM_ANSWERS: u32 = 16;
 
-/// What idle connections get to close before a connection is tried again for which the system had no more.
+/// A connection for which the system had no more is tried again so often,
+const ROOM_TRIES: u32 = 2;
+/// after idle ones had so long to close.
 const ROOM_PAUSE: Duration = Duration::from_millis(20);
 
 /// Why an attempt brought no answer.
@@ -104,7 +106,10 @@ impl<'a, D: Downstream> Proxied<'a, D> {
     /// A fresh connection, or one that was given back meanwhile and whether it is such a one.
     async fn connect(&mut self, attempt: &Attempt) -> Result<(Stream, bool), Failed> {
         let mut connected = self.connected(attempt).await;
-        if matches!(connected, Ok(Err(ConnectError::Local))) {
+        for _ in 0..ROOM_TRIES {
+            if !matches!(connected, Ok(Err(ConnectError::Local))) {
+                break;
+            }
             // What is idle goes, and then there may be room.
             self.worker.room.give_up(self.worker, Asked::ForDescriptors);
             let timer = self.down.timer();

@@ -151,6 +151,7 @@ impl<D: Downstream> Proxied<'_, D> {
     }
 
     /// Looks at those who keep us waiting: gives back what they would pin, and judges the client's pace.
+    #[cold]
     fn look_at_bodies(&mut self, up: Option<&mut Upstream<'_>>, body: &mut Body) -> Result<(), Cause> {
         let wait = self.expects(body);
         let moved = if wait == Some(Wait::Body) { self.feed.progress.bytes } else { body.progress.bytes };

@@ -145,14 +145,20 @@ impl<'a, D: Downstream> Proxied<'a, D> {
 
     #[inline(always)]
     fn set_timer(&self, wait: &mut Wait<'a>, now: Instant) {
-        let mut earliest = match (wait.due(), self.until) {
-            (Some(due), Some(until)) => Some(due.min(until)),
-            (due, until) => due.or(until),
-        };
-        if wait.try_until.is_some() || wait.hedge_at.is_some() {
-            let own = [wait.try_until, wait.hedge_at, earliest].into_iter().flatten().min();
-            earliest = own.filter(|_| !matches!(wait.deadline, Some(Deadline::Body(_)))).or(earliest);
+        let is_plain = wait.since == now && wait.try_until.is_none() && wait.hedge_at.is_none();
+        match wait.deadline {
+            Some(Deadline::Connection) if is_plain => self.down.timer().set_earlier(now, wait.longest, self.until),
+            // Nearly always; what follows costs arithmetic on instants.
+            _ if is_plain => wait.watch.stepped_at(now, self.down.timer(), wait.longest, self.until),
+            _ => self.set_timer_to_earliest(wait, now),
         }
+    }
+
+    #[cold]
+    fn set_timer_to_earliest(&self, wait: &mut Wait<'a>, now: Instant) {
+        let own = [wait.try_until, wait.hedge_at].into_iter().flatten().min();
+        let own = own.filter(|_| !matches!(wait.deadline, Some(Deadline::Body(_))));
+        let earliest = [wait.due(), own, self.until].into_iter().flatten().min();
         match wait.deadline {
             Some(Deadline::Connection) => self.down.timer().set_earlier(now, None, earliest),
             _ => wait.watch.until(self.down.timer(), now, earliest),
@@ -179,6 +185,7 @@ impl<'a, D: Downstream> Proxied<'a, D> {
     }
 
     /// Gives back what slow peers would pin, and judges the client's pace.
+    #[cold]
     fn look(&mut self, up: &mut Upstream<'a>, wait: &mut Wait<'a>) -> Result<(), Cause> {
         let moved = self.feed.progress.bytes;
         let client = wait.deadline.and_then(Deadline::of_client);

@@ -24,12 +24,13 @@ const LOOK_EVERY: Duration = Duration::from_secs(10);
 /// One wait, whatever it is for at the moment.
 #[derive(Default)]
 pub(super) struct Watch {
-    due: Option<Instant>,
+    /// When the last step was.
+    step: Option<Instant>,
+    /// Longest wait for the next.
+    longest: Option<Duration>,
     /// When the whole exchange must be over.
     until: Option<Instant>,
     next_look: Option<Instant>,
-    /// Longest wait for a step.
-    longest: Option<Duration>,
     /// Bytes moved until the last look.
     seen: u64,
     /// Bytes that the client had not taken at the last look.
@@ -64,38 +65,57 @@ pub(super) struct Seen {
 
 impl Watch {
     /// There was a step forward, or the wait is for something else now: for `longest` from now, but not beyond `until`.
+    #[inline]
     pub(super) fn stepped(&mut self, timer: &Timer, longest: Option<Duration>, until: Option<Instant>) {
-        let now = Instant::now();
-        (self.longest, self.until) = (longest, until);
-        self.wait_from(now);
-        let look = *self.next_look.get_or_insert(now + FIRST_LOOK);
-        self.set(timer, now, look);
+        self.stepped_at(Instant::now(), timer, longest, until);
+    }
+
+    /// As `stepped`, when it is known what time it is.
+    #[inline]
+    pub(super) fn stepped_at(
+        &mut self,
+        now: Instant,
+        timer: &Timer,
+        longest: Option<Duration>,
+        until: Option<Instant>,
+    ) {
+        (self.step, self.longest, self.until) = (Some(now), longest, until);
+        let look = match self.next_look {
+            Some(look) => look.saturating_duration_since(now),
+            None => {
+                self.next_look = Some(now + FIRST_LOOK);
+                FIRST_LOOK
+            }
+        };
+        timer.set_earlier(now, Some(longest.map_or(look, |longest| longest.min(look))), until);
     }
 
     /// The wait is over at `due`, whatever moves.
     pub(super) fn until(&mut self, timer: &Timer, now: Instant, due: Option<Instant>) {
-        (self.longest, self.until, self.due) = (None, due, due);
+        (self.step, self.longest, self.until) = (None, None, due);
         let look = *self.next_look.get_or_insert(now + FIRST_LOOK);
-        self.set(timer, now, look);
+        timer.set_earlier(now, Some(look.saturating_duration_since(now)), due);
     }
 
-    fn wait_from(&mut self, now: Instant) {
-        let due = self.longest.map(|longest| now + longest);
-        self.due = match (due, self.until) {
+    fn due(&self) -> Option<Instant> {
+        let due = self.step.zip(self.longest).map(|(step, longest)| step + longest);
+        match (due, self.until) {
             (Some(due), Some(until)) => Some(due.min(until)),
             (due, until) => due.or(until),
-        };
-    }
-
-    fn set(&self, timer: &Timer, now: Instant, look: Instant) {
-        timer.set_earlier(now, self.due.map(|due| due.saturating_duration_since(now)), Some(look));
+        }
     }
 
     /// Ready when the time has come for either.
+    #[inline]
     pub(super) fn poll(&self, timer: &Timer, cx: &Context<'_>) -> Poll<Woken> {
         ready!(timer.poll_late(cx));
-        let is_due = self.due.is_some_and(|due| Instant::now() + SLACK >= due);
-        Poll::Ready(if is_due { Woken::Due } else { Woken::Look })
+        Poll::Ready(self.woken())
+    }
+
+    #[cold]
+    fn woken(&self) -> Woken {
+        let is_due = self.due().is_some_and(|due| Instant::now() + SLACK >= due);
+        if is_due { Woken::Due } else { Woken::Look }
     }
 
     /// Looks at the peers, and sets the time of the next look.
@@ -110,7 +130,7 @@ impl Watch {
         let too_slow = self.pace.is_too_slow(floors, worker.now_ms(now), sight.wait, taken);
         let look = now + look_every(floors);
         self.next_look = Some(look);
-        self.set(down.timer(), now, look);
+        down.timer().set_earlier(now, self.due().map(|due| due.saturating_duration_since(now)), Some(look));
         let cause = match sight.wait {
             Some(Wait::Body) => Cause::BodyTooSlow,
             _ => Cause::ClientTooSlow,
@@ -125,7 +145,7 @@ impl Watch {
             _ => self.unsent.take(),
         };
         if before.is_some_and(|before| unsent < before) && sight.moved == self.seen && sight.wait.is_some() {
-            self.wait_from(now);
+            self.step = Some(now);
         }
     }
 }

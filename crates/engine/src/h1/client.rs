@@ -204,10 +204,6 @@ async fn busy(worker: Rc<Worker>, idle: Idle, inbox: Inbox) -> Option<Idle> {
         }
         client.link.rest();
         if !client.link.has_input() && !client.stay_warm().await {
-            if client.timer.was_shed() {
-                client.counters().shed.add(1);
-                return None;
-            }
             return Some(client.into_idle());
         }
     }
@@ -414,27 +410,24 @@ impl<'w> Client<'w> {
     /// Waits a little for the next request before the connection folds up: a busy client's comes soon. Whether it came.
     async fn stay_warm(&mut self) -> bool {
         let warm = &self.worker.warm;
-        if warm.get() >= WARM_CONNECTIONS || self.worker.stopping.get() {
+        if warm.get() >= WARM_CONNECTIONS || self.worker.stopping.get() || self.worker.room.is_short() {
             return false;
         }
         warm.set(warm.get() + 1);
         let wait = self.worker.client_timeouts(&self.peer).keep_alive.map_or(WARM, |keep_alive| keep_alive.min(WARM));
         self.timer.set(Instant::now(), Some(wait));
-        self.timer.waits_for(IDLE);
         let came = poll_fn(|cx| {
             if self.link.stream.poll_readable(cx).is_ready() {
                 return Poll::Ready(true);
             }
-            if self.worker.stopping.get() || self.worker.will_refuse(&self.peer) {
+            let worker = self.worker;
+            if worker.stopping.get() || worker.room.is_short() || worker.will_refuse(&self.peer) {
                 return Poll::Ready(false);
             }
             self.timer.poll_late(cx).map(|()| false)
         })
         .await;
         warm.set(warm.get() - 1);
-        if came {
-            self.timer.waits_for(NO_BACKEND);
-        }
         came
     }
 

@@ -103,11 +103,12 @@ impl<'w> Link<'w> {
 
     /// Reads once into the input buffer, leasing one if there is none; 0 is the end of the stream.
     pub(crate) fn poll_read_more(&mut self, cx: &mut Context<'_>, size: Size) -> Poll<io::Result<usize>> {
-        let leased = !self.mem.inbox.is_leased();
+        let leased = self.mem.inbox.is_full();
         if leased {
+            if self.mem.inbox.is_leased() {
+                return self.poll_read_beyond(cx);
+            }
             self.mem.inbox = self.mem.buffers.lease(if self.sips > 0 { Size::Sip } else { size });
-        } else if self.mem.inbox.is_full() {
-            return self.poll_read_beyond(cx);
         }
         let read = self.stream.poll_read(cx, self.mem.inbox.room());
         match &read {
@@ -122,6 +123,7 @@ impl<'w> Link<'w> {
     }
 
     /// As `poll_read_more` where the buffer has no room left: what comes moves into a roomier one with what is here.
+    #[cold]
     fn poll_read_beyond(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         let from = if self.head_is_here() { 0 } else { self.mem.inbox.start };
         let mut roomier = self.mem.buffers.lease_roomier(&self.mem.inbox.all()[from..]);
@@ -136,6 +138,7 @@ impl<'w> Link<'w> {
     }
 
     /// Somebody keeps this link waiting: it keeps what it must and no more, and reads in sips for a while.
+    #[cold]
     pub(crate) fn thrift(&mut self) {
         if self.head_is_here() {
             self.shrink_head();
@@ -274,7 +277,7 @@ impl<'w> Link<'w> {
         } else if !self.has_input() {
             let was_filled = self.mem.inbox.is_full();
             self.forget_input();
-            if was_filled && self.sips > 0 && !self.mem.buffers.is_own(&self.mem.inbox) {
+            if was_filled && self.sips > 0 && !self.mem.inbox.is_own() {
                 self.sips -= 1;
             } else if was_filled {
                 self.mem.buffers.widen(&mut self.mem.inbox);
