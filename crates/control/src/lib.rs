@@ -35,4 +35,4 @@ pub use engine::QueueFigures;
 pub use lifecycle::{End, GRACE};
 pub use shortage::OverloadStatus;
 pub use start::Control;
-pub use status::{BackendStatus, Handle, ListenerStatus, PoolStatus, ProcessState, ProcessStatus, Status};
+pub use status::{BackendStatus, Handle, ListenerStatus, PoolStatus, ProcessState, ProcessStatus, RouteStatus, Status};

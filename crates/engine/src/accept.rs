@@ -8,7 +8,7 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{Ordering, fence};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -205,10 +205,6 @@ fn listener(worker: &Worker, id: ListenerId) -> &Listener {
 
 fn open(worker: &Rc<Worker>, (id, local): (ListenerId, SocketAddr), stream: Stream, peer: SocketAddr) {
     let counters = &worker.counters().listeners[usize::from(id.0)];
-    if worker.shared.connections() >= worker.shared.connection_limit.load(Ordering::Relaxed) {
-        counters.over_limit.add(1);
-        return;
-    }
     let listener = listener(worker, id);
     let place = match client_place(worker, id, peer.ip()) {
         Ok(place) => place,
@@ -224,6 +220,11 @@ fn open(worker: &Rc<Worker>, (id, local): (ListenerId, SocketAddr), stream: Stre
     };
     let greeting = if listener.proxy_protocol { Greeting::Proxy } else { Greeting::None };
     let connection = Connection::new(worker, stream, peer, greeting);
+    // Counted first: of two workers that count at once, the later one sees both.
+    fence(Ordering::SeqCst);
+    if worker.shared.connections() > worker.shared.connection_limit.load(Ordering::Relaxed) {
+        return counters.over_limit.add(1);
+    }
     match place {
         None => tokio::task::spawn_local(connection),
         Some(place) => tokio::task::spawn_local(async move {
