@@ -105,13 +105,15 @@ impl Setup {
         let mut text = String::new();
         let folder = folder.display();
         let (workers, bind, backends) = (self.workers, &self.bind, self.backends.join(", "));
+        // Tests that run side by side keep each other waiting, which is not what they are about.
+        let overload = if self.more.contains("[overload]") { "" } else { "[overload]\nlag = \"off\"\n" };
         let access_log = self.access_log.clone().unwrap_or(format!("to = \"{folder}/access.log\""));
         // Writing to a string cannot fail.
         let _ = write!(
             text,
             "[runtime]\nworkers = {workers}\n\
              [admin]\nbind = []\nsocket = \"unix:{folder}/admin.sock\"\n\
-             [check]\nallow = [\"one-backend\", \"health-off\", \"unused-pool\"]\n\
+             {overload}[check]\nallow = [\"one-backend\", \"health-off\", \"unused-pool\"]\n\
              [access_log]\n{access_log}\n\
              [listener.web]\nbind = \"{bind}\"\npool = \"app\"\n{}\
              [pool.app]\nbackends = [{backends}]\n{}{}",

@@ -4,7 +4,7 @@
 
 use std::fmt;
 
-use control::{BackendStatus, ListenerStatus, PoolStatus, ProcessState, ProcessStatus, State, Status};
+use control::{BackendStatus, ListenerStatus, PoolStatus, ProcessState, ProcessStatus, RouteStatus, State, Status};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder};
 use prometheus_client::metrics::MetricType;
@@ -236,6 +236,21 @@ const fn answers(value: fn(&ListenerStatus) -> Value) -> Metric<ListenerStatus> 
     Metric::new("evenkeel_listener_answers", Counter, value, "answers sent, by class of status")
 }
 
+const ROUTE: &[Metric<RouteStatus>] = &[
+    Metric::new(
+        "evenkeel_route_limited_requests",
+        Counter,
+        |r| Whole(r.limited),
+        "requests refused by the route's rate limit (429)",
+    ),
+    Metric::new(
+        "evenkeel_route_would_limit_requests",
+        Counter,
+        |r| Whole(r.would_limit),
+        "requests that the route's rate limit with dry_run would have refused",
+    ),
+];
+
 const POOL: &[Metric<PoolStatus>] = &[
     Metric::new(
         "evenkeel_pool_waiting_requests",
@@ -306,6 +321,12 @@ const BACKEND: &[Metric<BackendStatus>] = &[
         "what it gets of its weight now, in thousandths",
     ),
     Metric::new("evenkeel_backend_active_attempts", Gauge, |b| Whole(b.active.into()), "attempts that run now"),
+    Metric::new(
+        "evenkeel_backend_max_requests",
+        Gauge,
+        |b| Whole(b.max_requests.unwrap_or(0).into()),
+        "most attempts that may run at once now, as written or as found; 0 without a cap",
+    ),
     Metric::new("evenkeel_backend_idle_connections", Gauge, |b| Whole(b.idle), "idle connections now"),
     Metric::new("evenkeel_backend_attempts", Counter, |b| Whole(b.attempts), "attempts begun"),
     Metric::new(
@@ -386,6 +407,8 @@ impl Collector for Scrape {
         encode(&mut encoder, PROCESS, &[(Vec::new(), &status.process)])?;
         let listeners: Vec<_> = status.listeners.iter().map(|l| (vec![("listener", l.name.as_str())], l)).collect();
         encode(&mut encoder, LISTENER, &listeners)?;
+        let routes: Vec<_> = status.routes.iter().map(|route| (vec![("route", route.name.as_str())], route)).collect();
+        encode(&mut encoder, ROUTE, &routes)?;
         let pools: Vec<_> = status.pools.iter().map(|pool| (vec![("pool", pool.name.as_str())], pool)).collect();
         encode(&mut encoder, POOL, &pools)?;
         let backends: Vec<_> = status
@@ -471,6 +494,7 @@ mod tests {
         [
             lines(PROCESS, &[], &status.process),
             lines(LISTENER, &["listener"], &status.listeners[0]),
+            lines(ROUTE, &["route"], &status.routes[0]),
             lines(POOL, &["pool"], &status.pools[0]),
             lines(BACKEND, &["pool", "backend"], &status.pools[0].backends[0]),
         ]

@@ -67,6 +67,7 @@ pub(crate) fn status() -> Status {
             truncated: 13,
             tunnels: 14,
         }],
+        routes: vec![control::RouteStatus { name: "route 1 (/api/*)".to_owned(), limited: 45, would_limit: 46 }],
         pools: vec![PoolStatus {
             name: "app".to_owned(),
             policy: "round-robin",

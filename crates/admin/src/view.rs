@@ -11,7 +11,15 @@ use serde::Serialize;
 pub(crate) struct Status<'a> {
     process: Process,
     listeners: Vec<Listener<'a>>,
+    routes: Vec<Route<'a>>,
     pools: Vec<Pool<'a>>,
+}
+
+#[derive(Serialize)]
+struct Route<'a> {
+    name: &'a str,
+    limited: u64,
+    would_limit: u64,
 }
 
 #[derive(Serialize)]
@@ -168,6 +176,7 @@ const fn field(of: &'static str, name: &'static str, kind: Kind, meaning: &'stat
 pub(crate) const FIELDS: &[Field] = &[
     field("Status", "process", Kind::Object("Process"), "the process"),
     field("Status", "listeners", Kind::Objects("Listener"), "listeners in file order"),
+    field("Status", "routes", Kind::Objects("Route"), "routes with a rate limit, in file order"),
     field("Status", "pools", Kind::Objects("Pool"), "pools in file order"),
     field("Process", "version", Kind::Text, "version of Evenkeel"),
     field("Process", "pid", Kind::Whole, "process id"),
@@ -231,9 +240,12 @@ pub(crate) const FIELDS: &[Field] = &[
     field("Listener", "aborted", Kind::Whole, "exchanges whose client went away before the end"),
     field("Listener", "truncated", Kind::Whole, "answers cut short because the backend failed in the middle"),
     field("Listener", "tunnels", Kind::Whole, "tunnels opened (101)"),
+    field("Route", "name", Kind::Text, "which route it is"),
+    field("Route", "limited", Kind::Whole, "requests refused by its rate limit (429)"),
+    field("Route", "would_limit", Kind::Whole, "requests that its rate limit with dry_run would have refused"),
     field("Pool", "name", Kind::Text, "its name"),
     field("Pool", "policy", Kind::Text, "how it picks"),
-    field("Pool", "queue", Kind::Object("Queue"), "who waits for a backend with room; zeros without max_requests"),
+    field("Pool", "queue", Kind::Object("Queue"), "who waits for a backend with room; zeros without a cap"),
     field("Pool", "circuit", Kind::Object("Circuit"), "whether the pool is asked at all"),
     field("Pool", "backends", Kind::Objects("Backend"), "backends in file order"),
     field("Queue", "waiting", Kind::Whole, "requests that wait now"),
@@ -260,7 +272,7 @@ pub(crate) const FIELDS: &[Field] = &[
     field("Backend", "weight", Kind::Whole, "share of work"),
     field("Backend", "weight_permille", Kind::Whole, "what it gets of its weight now, in thousandths"),
     field("Backend", "tier", Kind::Whole, "lower tiers are used first"),
-    field("Backend", "max_requests", Kind::WholeOrNull, "most attempts that may run at once; null without a cap"),
+    field("Backend", "max_requests", Kind::WholeOrNull, "most attempts that may run at once now; null without a cap"),
     field(
         "Backend",
         "max_connections",
@@ -324,6 +336,7 @@ impl<'a> From<&'a control::Status> for Status<'a> {
         Self {
             process: Process::from(&status.process),
             listeners: status.listeners.iter().map(Listener::from).collect(),
+            routes: status.routes.iter().map(Route::from).collect(),
             pools: status.pools.iter().map(Pool::from).collect(),
         }
     }
@@ -395,6 +408,12 @@ impl<'a> From<&'a ListenerStatus> for Listener<'a> {
             truncated: listener.truncated,
             tunnels: listener.tunnels,
         }
+    }
+}
+
+impl<'a> From<&'a control::RouteStatus> for Route<'a> {
+    fn from(route: &'a control::RouteStatus) -> Self {
+        Self { name: &route.name, limited: route.limited, would_limit: route.would_limit }
     }
 }
 
@@ -505,6 +524,7 @@ mod tests {
         assert_eq!(names(&status["process"]), described("Process"));
         assert_eq!(names(&status["process"]["overload"]), described("Overload"));
         assert_eq!(names(&status["listeners"][0]), described("Listener"));
+        assert_eq!(names(&status["routes"][0]), described("Route"));
         assert_eq!(names(&status["pools"][0]), described("Pool"));
         assert_eq!(names(&status["pools"][0]["queue"]), described("Queue"));
         assert_eq!(names(&status["pools"][0]["circuit"]), described("Circuit"));

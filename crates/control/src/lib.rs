@@ -40,4 +40,4 @@ pub use lifecycle::{End, GRACE, Signals};
 pub use policy::breaker::Position;
 pub use shortage::OverloadStatus;
 pub use start::Control;
-pub use status::{BackendStatus, Handle, ListenerStatus, PoolStatus, ProcessState, ProcessStatus, Status};
+pub use status::{BackendStatus, Handle, ListenerStatus, PoolStatus, ProcessState, ProcessStatus, RouteStatus, Status};

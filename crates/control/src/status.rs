@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use engine::counters::{BackendCounters, Counter, ListenerCounters, WorkerCounters};
 use engine::{CircuitFigures, Engine, QueueFigures, Shared};
 use policy::breaker::Position;
-use policy::plan::{Listener, ListenerId, Plan, Pool, PoolId};
+use policy::plan::{Listener, ListenerId, Plan, Pool, PoolId, Route};
 
 use crate::access_log::Losses;
 use crate::backends::{Backends, Event, Record, State};
@@ -23,8 +23,20 @@ pub struct Status {
     pub process: ProcessStatus,
     /// Listeners in file order.
     pub listeners: Vec<ListenerStatus>,
+    /// Routes that have a rate limit, in file order.
+    pub routes: Vec<RouteStatus>,
     /// Pools in file order.
     pub pools: Vec<PoolStatus>,
+}
+
+/// A route with a rate limit; the counters are those of `engine::counters::RouteCounters`.
+#[derive(Clone, Debug)]
+#[expect(missing_docs, reason = "each field without a comment is the counter of the same name")]
+pub struct RouteStatus {
+    /// How to name it to people.
+    pub name: String,
+    pub limited: u64,
+    pub would_limit: u64,
 }
 
 /// The process.
@@ -230,6 +242,7 @@ impl Handle {
         Status {
             process: record.process(),
             listeners: listeners.map(|(listener, id)| record.listener(listener, id)).collect(),
+            routes: record.routes(),
             pools: pools.map(|((pool, id), records)| record.pool(pool, id, records)).collect(),
         }
     }
@@ -344,6 +357,16 @@ impl ProcessRecord {
             truncated: sum(|c| &c.truncated),
             tunnels: sum(|c| &c.tunnels),
         }
+    }
+
+    fn routes(&self) -> Vec<RouteStatus> {
+        let limited = self.plan.routes.iter().enumerate().filter(|(_, route)| route.limit.is_some());
+        let status = |(index, route): (usize, &Route)| RouteStatus {
+            name: route.name.clone(),
+            limited: self.sum(|worker| &worker.routes[index].limited),
+            would_limit: self.sum(|worker| &worker.routes[index].would_limit),
+        };
+        limited.map(status).collect()
     }
 
     fn pool(&self, pool: &Pool, id: PoolId, records: &[Record]) -> PoolStatus {

@@ -8,7 +8,7 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{Ordering, fence};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -263,6 +263,12 @@ fn open(worker: &Rc<Worker>, (id, local): (ListenerId, SocketAddr), stream: Stre
     };
     let greeting = if listener.proxy_protocol { Greeting::Proxy } else { Greeting::None };
     let connection = Connection::new(worker, stream, peer, greeting);
+    // Counted first: of two workers that count at once, the later one sees both.
+    fence(Ordering::SeqCst);
+    let limit = worker.shared.connection_limit.load(Ordering::Relaxed);
+    if worker.shared.connections() > limit + worker.timers.leaving() {
+        return counters.over_limit.add(1);
+    }
     match place {
         None => tokio::task::spawn_local(connection),
         Some(place) => tokio::task::spawn_local(async move {

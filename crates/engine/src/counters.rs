@@ -150,6 +150,16 @@ counters! {
     }
 }
 
+counters! {
+    /// Of one route in one worker.
+    RouteCounters {
+        /// Requests refused by its rate limit (429).
+        limited,
+        /// Requests that its rate limit with `dry_run` would have refused.
+        would_limit,
+    }
+}
+
 /// Of one worker.
 #[derive(Debug)]
 pub struct WorkerCounters {
@@ -159,6 +169,8 @@ pub struct WorkerCounters {
     pub circuits: Vec<CircuitCounters>,
     /// By listener.
     pub listeners: Vec<ListenerCounters>,
+    /// By route.
+    pub routes: Vec<RouteCounters>,
     /// Requests refused by shortage and urgency, in the order of their kinds.
     pub shed: [[Counter; Urgency::ALL.len()]; Shortage::ALL.len()],
     /// Access log lines that were dropped because the log could not keep up.
@@ -173,6 +185,7 @@ impl WorkerCounters {
             pools: plan.pools.iter().map(|p| p.backends.iter().map(|_| BackendCounters::default()).collect()).collect(),
             circuits: plan.pools.iter().map(|_| CircuitCounters::default()).collect(),
             listeners: plan.listeners.iter().map(|_| ListenerCounters::default()).collect(),
+            routes: plan.routes.iter().map(|_| RouteCounters::default()).collect(),
             shed: Default::default(),
             log_dropped: Counter::default(),
         }

@@ -32,6 +32,14 @@ struct Process {
     workers: usize,
     connections: u64,
     connections_limit: u64,
+    overload: Overload,
+}
+
+#[derive(Debug, Deserialize)]
+struct Overload {
+    short_of: Option<String>,
+    refused_percent: f64,
+    shed: u64,
 }
 
 #[derive(Debug, Deserialize)]
@@ -50,6 +58,7 @@ struct Pool {
     policy: String,
     #[serde(default)]
     circuit: Circuit,
+    queue: Queue,
     backends: Vec<Backend>,
 }
 
@@ -61,12 +70,24 @@ struct Circuit {
 }
 
 #[derive(Debug, Deserialize)]
+struct Queue {
+    waiting: u64,
+    queued: u64,
+    full: u64,
+    shed: u64,
+    surge: bool,
+    timeouts: u64,
+    longest_ms: f64,
+}
+
+#[derive(Debug, Deserialize)]
 struct Backend {
     name: String,
     address: String,
     state: String,
     reason: String,
     since_ms: u64,
+    max_requests: Option<u64>,
     active: u64,
     idle: u64,
     requests: u64,
@@ -94,15 +115,17 @@ pub(crate) fn carry_out(args: &cli::Status) -> Done {
 
 fn tables(status: &Status, now: SystemTime) -> String {
     let mut text = summary(&status.process);
+    text.push_str(&overload(&status.process.overload));
     text.push_str(&listeners(&status.listeners));
     for pool in &status.pools {
         // Writing to a String cannot fail.
         let _ = write!(
             text,
-            "\npool {} ({}){}\n{}",
+            "\npool {} ({}){}\n{}{}",
             pool.name,
             pool.policy,
             circuit(&pool.circuit, now),
+            queue(pool),
             backends(pool, now)
         );
     }
@@ -120,6 +143,30 @@ fn summary(process: &Process) -> String {
         process.workers,
         process.connections,
         process.connections_limit,
+    )
+}
+
+/// What is said of an overload, if there is one.
+fn overload(overload: &Overload) -> String {
+    match &overload.short_of {
+        Some(what) => format!(
+            "OVERLOADED: short of {what}, {} % of requests are refused, {} so far\n\n",
+            overload.refused_percent, overload.shed
+        ),
+        None => String::new(),
+    }
+}
+
+/// The line about a pool's queue, where a backend has a cap.
+fn queue(pool: &Pool) -> String {
+    if pool.backends.iter().all(|backend| backend.max_requests.is_none()) {
+        return String::new();
+    }
+    let Queue { waiting, queued, full, shed, surge, timeouts, longest_ms } = &pool.queue;
+    let state = if *surge { "SURGE: more requests come than can be served; " } else { "" };
+    format!(
+        "{state}queue: {waiting} wait, {queued} have, {longest_ms:.0} ms at most; refused: {full} full, {shed} in surges, \
+         {timeouts} too late\n"
     )
 }
 
@@ -172,7 +219,7 @@ fn backends(pool: &Pool, now: SystemTime) -> String {
             named(backend),
             backend.state.clone(),
             age(backend.since_ms, now),
-            backend.active.to_string(),
+            active(backend),
             backend.idle.to_string(),
             backend.requests.to_string(),
             backend.errors.to_string(),
@@ -183,6 +230,14 @@ fn backends(pool: &Pool, now: SystemTime) -> String {
         ]);
     }
     columns.text()
+}
+
+/// What runs, and the cap where there is one.
+fn active(backend: &Backend) -> String {
+    match backend.max_requests {
+        Some(cap) => format!("{} of {cap}", backend.active),
+        None => backend.active.to_string(),
+    }
 }
 
 /// The name, and the address where it says more.
@@ -204,14 +259,16 @@ mod tests {
     fn tables_say_what_there_is_and_why() {
         let status: Status = serde_json::from_value(serde_json::json!({
             "process": { "version": "0.1.0", "pid": 7, "state": "ready", "uptime_s": 4_000, "generation": 1,
-                "workers": 2, "connections": 3, "connections_limit": 100_000 },
+                "workers": 2, "connections": 3, "connections_limit": 100_000,
+                "overload": { "short_of": "memory", "refused_percent": 12.5, "shed": 7 } },
             "listeners": [{ "name": "web", "addresses": ["0.0.0.0:80"], "connections": 3, "requests": 120,
                 "status_4xx": 2, "status_5xx": 0 }],
             "pools": [{ "name": "app", "policy": "round-robin",
+                "queue": { "waiting": 5, "queued": 90, "full": 1, "shed": 2, "surge": true, "timeouts": 3, "longest_ms": 21.5 },
                 "circuit": { "state": "half-open", "reason": "60 of 80 attempts failed; 1 of 3 trials passed",
                   "since_ms": 57_000 }, "backends": [
                 { "name": "a", "address": "10.0.0.11:8080", "state": "ready", "reason": "probes pass",
-                  "since_ms": 1_000, "active": 1, "idle": 4, "requests": 118, "errors": 0, "failures": 0, "retries": 2,
+                  "since_ms": 1_000, "max_requests": 8, "active": 1, "idle": 4, "requests": 118, "errors": 0, "failures": 0, "retries": 2,
                   "first_byte_mean_ms": 1.25 },
                 { "name": "10.0.0.12:8080", "address": "10.0.0.12:8080", "state": "down",
                   "reason": "3 probes failed: connection refused", "since_ms": 58_000, "active": 0, "idle": 0,

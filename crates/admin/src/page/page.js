@@ -80,6 +80,7 @@ function summary(status) {
     [shownRate(perSecond), "requests/s"],
     [whole(sum(status.listeners, (listener) => listener.status_5xx)), "answers 5xx"],
     [whole(sum(backends, (backend) => backend.retries)), "retries"],
+    ...overloadFacts(status.process),
   ];
   return facts.map(([number, words]) => {
     const fact = document.createElement("div");
@@ -97,7 +98,8 @@ function backendRow(backend, then, now) {
     cell(backend.reason, "why"),
     cell(span((now - backend.since_ms) / 1000), "n"),
     cell(shownRate(rate(backend, then, "requests")), "n"),
-    ...["active", "idle", "requests", "errors", "failures", "retries"].map((name) => cell(whole(backend[name]), "n")),
+    cell(backend.max_requests === null ? whole(backend.active) : `${whole(backend.active)} of ${whole(backend.max_requests)}`, "n"),
+    ...["idle", "requests", "errors", "failures", "retries"].map((name) => cell(whole(backend[name]), "n")),
     cell(mean === null ? "–" : `${mean.toFixed(1)} ms`, "n"),
     cell(bytes(backend.received_bytes), "n"),
   ]);
@@ -106,11 +108,26 @@ function backendRow(backend, then, now) {
   return made;
 }
 
+// Where a backend has a cap.
+function queueWords({ queue, backends }) {
+  if (backends.every((backend) => backend.max_requests === null)) return "";
+  const refused = queue.full + queue.shed + queue.timeouts;
+  return [
+    queue.surge && "surge: more come than can be served",
+    `${whole(queue.waiting)} wait`,
+    `longest wait ${queue.longest_ms.toFixed(0)} ms`,
+    refused && `${whole(refused)} refused`,
+  ].filter(Boolean).join(", ");
+}
+
+function overloadFacts({ overload }) {
+  return overload.short_of ? [[`${overload.refused_percent} %`, `refused: short of ${overload.short_of}`]] : [];
+}
+
 function poolSection(pool) {
   const made = document.createElement("section");
   const title = element("h2", pool.name);
-  title.append(element("small", `pool, ${pool.policy}`));
-  title.append(element("small", "", "circuit"));
+  title.append(element("small", `pool, ${pool.policy}`), element("small", "", "queue"), element("small", "", "circuit"));
   const head = document.createElement("tr");
   for (const [i, column] of POOL_COLUMNS.entries()) {
     const th = element("th", column, i > 2 ? "n" : "");
@@ -140,6 +157,7 @@ function showPools(status, now) {
     const { state, reason } = pool.circuit;
     const passes = ["off", "closed"].includes(state);
     at("pools").children[i].querySelector(".circuit").textContent = passes ? "" : `circuit ${state}: ${reason}`;
+    at("pools").children[i].querySelector(".queue").textContent = queueWords(pool);
   }
 }
 

@@ -21,11 +21,14 @@ pub(super) fn check<D: Downstream>(worker: &Worker, down: &D, facts: &Facts, lim
     let verdict = table.judge(limit, &Asker { client: facts.client, head, buf });
     let Verdict::Refuse { wait } = verdict else { return Ok(()) };
     let counters = &worker.counters().listeners[listener];
+    let route = facts.route.map(|id| &worker.counters().routes[id.0 as usize]);
     if limit.mode == Mode::DryRun {
         counters.would_limit.add(1);
+        route.inspect(|route| route.would_limit.add(1));
         return Ok(());
     }
     counters.limited.add(1);
+    route.inspect(|route| route.limited.add(1));
     let wait_s = u32::try_from(wait.as_millis().div_ceil(1000)).unwrap_or(u32::MAX).max(1);
     Err(Cause::RateLimited { whose, wait_s })
 }
