@@ -17,7 +17,7 @@ mod wire;
 
 pub(crate) use address::{Blackhole, free_port};
 pub(crate) use backend::{Backend, Conn};
-pub(crate) use crowd::{Crowd, Seen, Server};
+pub(crate) use crowd::{Connections, Crowd, Seen, Server};
 pub(crate) use evenkeel::{Evenkeel, Setup, binary};
 pub(crate) use figures::{figure, long_run, skip};
 pub(crate) use load::{Load, LoadReport};
