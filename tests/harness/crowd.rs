@@ -14,7 +14,7 @@ use tokio::sync::{Notify, Semaphore};
 use super::{GET, OK};
 
 /// Clients on one source address, of which each has some 28,000 ports.
-const CLIENTS_OF_AN_ADDRESS: usize = 10_000;
+const CLIENTS_OF_AN_ADDRESS: usize = 1_000;
 /// A client gives up a request after so long.
 const GIVES_UP: Duration = Duration::from_secs(20);
 
@@ -97,6 +97,14 @@ pub(crate) struct Crowd {
     /// Requests a second of all together, by chance.
     pub(crate) rate: f64,
     pub(crate) lasts: Duration,
+    pub(crate) connections: Connections,
+}
+
+/// What clients do with a connection after an answer.
+#[derive(Clone, Copy, PartialEq)]
+pub(crate) enum Connections {
+    Keep,
+    Close,
 }
 
 /// One request.
@@ -141,6 +149,12 @@ impl Crowd {
             let status = answered.ok().and_then(Result::ok).unwrap_or(0);
             if status == 0 {
                 stream = None;
+            }
+            if self.connections == Connections::Close
+                && let Some(open) = stream.take()
+            {
+                // Else the system would run out of ports.
+                let _ = socket2::SockRef::from(&open).set_linger(Some(Duration::ZERO));
             }
             asked.push(Asked { at: sent - began, status, took: sent.elapsed() });
             next = sent + Duration::from_secs_f64(-mean * (1.0 - dice.throw()).ln());

@@ -19,7 +19,7 @@ mod wire;
 
 pub(crate) use address::{Blackhole, free_port};
 pub(crate) use backend::{Backend, Conn};
-pub(crate) use crowd::{Crowd, Seen, TimedServer};
+pub(crate) use crowd::{Connections, Crowd, Seen, TimedServer};
 pub(crate) use evenkeel::{Evenkeel, Setup, binary};
 pub(crate) use figures::{figure, long_run, skip, table_row};
 pub(crate) use load::{Load, LoadReport};

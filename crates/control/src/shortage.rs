@@ -4,6 +4,7 @@
 //! for [`policy::overload`] to say; that of CPU each worker finds for itself.
 
 use std::fs;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -90,6 +91,8 @@ pub(crate) struct Watch {
     wanted: Overload,
     memory_limit: Option<u64>,
     descriptors_limit: Option<u64>,
+    /// Kept open: a look must not need a descriptor.
+    memory: Option<fs::File>,
     story: Story,
 }
 
@@ -107,7 +110,9 @@ impl Watch {
         let memory_limit = [wanted.memory_bytes, group_limit(), machine_memory()].into_iter().flatten().min();
         seen.memory_limit.store(memory_limit.unwrap_or_default(), Ordering::Relaxed);
         seen.descriptors_limit.store(descriptors_limit.unwrap_or_default(), Ordering::Relaxed);
-        let mut watch = Self { shared, seen, wanted, memory_limit, descriptors_limit, story: Story::default() };
+        let memory = fs::File::open("/proc/self/status").ok();
+        let story = Story::default();
+        let mut watch = Self { shared, seen, wanted, memory_limit, descriptors_limit, memory, story };
         watch.look();
         watch
     }
@@ -125,7 +130,7 @@ impl Watch {
     }
 
     fn look(&mut self) {
-        let memory = resident_bytes();
+        let memory = self.memory.as_ref().and_then(resident_bytes);
         let descriptors = descriptors_in_use(&self.shared);
         self.seen.memory_bytes.store(memory.unwrap_or_default(), Ordering::Relaxed);
         self.seen.descriptors.store(descriptors, Ordering::Relaxed);
@@ -190,8 +195,10 @@ fn descriptors_in_use(shared: &Shared) -> u64 {
     u64::try_from(shared.connections()).unwrap_or(u64::MAX).saturating_add(idle + active)
 }
 
-fn resident_bytes() -> Option<u64> {
-    kibibytes(&fs::read_to_string("/proc/self/status").ok()?, "VmRSS:")
+fn resident_bytes(status: &fs::File) -> Option<u64> {
+    let mut text = [0; 4096];
+    let n = status.read_at(&mut text, 0).ok()?;
+    kibibytes(&String::from_utf8_lossy(&text[..n]), "VmRSS:")
 }
 
 fn machine_memory() -> Option<u64> {
@@ -276,8 +283,9 @@ mod tests {
     fn what_the_system_says_is_read() {
         assert_eq!(kibibytes("Name:\tx\nVmRSS:\t   1234 kB\n", "VmRSS:"), Some(1234 * 1024));
         assert_eq!(kibibytes("VmRSS: many", "VmRSS:"), None);
-        assert!(resident_bytes().is_some_and(|bytes| bytes > 100_000));
-        assert!(machine_memory() > resident_bytes());
+        let resident = resident_bytes(&fs::File::open("/proc/self/status").unwrap());
+        assert!(resident.is_some_and(|bytes| bytes > 100_000));
+        assert!(machine_memory() > resident);
     }
 
     #[test]

@@ -57,9 +57,10 @@ impl Gate {
         if self.gate.borrow_mut().admits(urgency) { Ok(()) } else { Err(self.short_of.get()) }
     }
 
-    /// Waits while it is so bad that new connections are to be taken in slowly.
+    /// Waits while it is so bad that new connections are to be taken in slowly, since each needs what there is none of. For
+    /// want of CPU they are not: who is refused at once costs least, and does not come again by a retransmission.
     pub(crate) async fn pass_slowly(&self, stopping: bool) {
-        let is_extreme = self.gate.borrow().is_extreme();
+        let is_extreme = self.short_of.get() != Shortage::Cpu && self.gate.borrow().is_extreme();
         if is_extreme && !stopping {
             tokio::time::sleep(ACCEPT_PAUSE).await;
         }

@@ -22,14 +22,14 @@ use crate::rng::Rng;
 /// A window has at least so many answers,
 const ANSWERS: u64 = 20;
 /// so many times as many where the base is measured,
-const MEASURED: u64 = 4;
+const MEASURED: u64 = 8;
 /// or lasts so long and has so many.
 const LONGEST_MS: u64 = 2_000;
 const FEWEST: u64 = 5;
 /// A cap before the first window.
 const FIRST: f64 = 10.0;
 /// Until the latency first says that it is enough, a window may add this share of it.
-const FAST: f64 = 0.25;
+const FAST: f64 = 0.1;
 /// A cap of which no such share runs, and for which nobody waits, is large enough.
 const USED: f64 = 0.8;
 /// Less than this share of the cap leaves a backend with nothing to wait for.
@@ -38,6 +38,8 @@ const LIGHT: f64 = 0.5;
 const TOLERANCE: f64 = 1.1;
 /// nor are so many times what windows differ by anyway.
 const DEVIATIONS: f64 = 1.0;
+/// What windows are taken to differ by, of the first one's latency, until that is known.
+const FIRST_DEVIATION: f64 = 0.25;
 /// How far a window moves what windows differ by.
 const DEVIATION_SMOOTHING: f64 = 0.1;
 /// Down to what one window may bring the cap.
@@ -57,6 +59,8 @@ const BACK_OFF: f64 = 0.8;
 /// Between two measurements of the base, and what chance adds at most.
 const MEASURE_MS: u64 = 25_000;
 const MEASURE_JITTER_MS: u64 = 10_000;
+/// Before the first.
+const FIRST_MEASURE_MS: u64 = 4_000;
 /// Windows at the least cap above the base after which that is the base.
 const AT_LEAST: u8 = 3;
 
@@ -169,8 +173,10 @@ impl Limit {
             return self.measure(now_ms, latency, rng);
         }
         let smooth = self.latency_us.map_or(latency, |old| old + SMOOTHING * (latency - old));
-        if let Some(old) = self.latency_us.replace(smooth) {
-            self.deviation_us += DEVIATION_SMOOTHING * ((latency - old).abs() - self.deviation_us);
+        match self.latency_us.replace(smooth) {
+            Some(old) => self.deviation_us += DEVIATION_SMOOTHING * ((latency - old).abs() - self.deviation_us),
+            None if self.base_us.is_none() => self.deviation_us = latency * FIRST_DEVIATION,
+            None => {}
         }
         let is_light = !waiting && ran < self.limit * LIGHT;
         if is_light || self.is_new {
@@ -178,7 +184,9 @@ impl Limit {
         }
         let base = *self.base_us.get_or_insert(latency);
         let bearable = base * TOLERANCE + self.deviation_us * DEVIATIONS;
-        let gradient = (bearable / smooth).clamp(STEEPEST, 1.0);
+        // A new cap grows so fast that it must not be late to see that it is enough.
+        let seen = if self.is_new { smooth.max(latency) } else { smooth };
+        let gradient = (bearable / seen).clamp(STEEPEST, 1.0);
         self.is_new &= gradient >= 1.0;
         self.look_at_the_floor(gradient, smooth);
         let is_used = waiting || ran >= self.limit * USED;
@@ -188,7 +196,10 @@ impl Limit {
             false => 0.0,
         };
         self.set(self.limit * gradient + growth);
-        if is_light || self.measure_at_ms.is_none() {
+        if self.measure_at_ms.is_none() {
+            // What the first windows told is not worth much.
+            self.measure_at_ms = Some(now_ms + FIRST_MEASURE_MS);
+        } else if is_light {
             self.measure_later(now_ms, rng);
         } else if is_used && self.measure_at_ms.is_some_and(|at| now_ms >= at) {
             #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "milliseconds of a latency")]
