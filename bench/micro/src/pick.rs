@@ -55,7 +55,15 @@ impl Backends {
 
 fn backend(number: u16) -> Backend {
     let address = Address::Ip(SocketAddr::from(([10, 0, 0, 1], number)));
-    Backend { name: address.to_string(), address, weight: 1, tier: 0, state: Wanted::Ready, max_requests: None, caps: Default::default() }
+    Backend {
+        name: address.to_string(),
+        address,
+        weight: 1,
+        tier: 0,
+        state: Wanted::Ready,
+        max_requests: None,
+        caps: Default::default(),
+    }
 }
 
 /// 100 picks a millisecond, for 1,024 clients that have all been there before.

@@ -22,6 +22,7 @@ fn route(wanted: Match) -> Route {
         body_bytes: None,
         urgency: Default::default(),
         limit: None,
+        buffer: Default::default(),
     }
 }
 
