@@ -5,9 +5,7 @@
 
 use std::cell::{Cell, RefCell, RefMut};
 use std::future::poll_fn;
-use std::io;
 use std::net::SocketAddr;
-use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -18,9 +16,8 @@ use policy::hedge::Latencies;
 use policy::plan::{Address, Panic, Pool, PoolId, Subset};
 use policy::retry::Budget;
 use policy::rng::{self, Rng};
-use tokio::net::{TcpStream, UnixStream};
 
-use crate::cause::Cause;
+use crate::connect::{self, ConnectError};
 use crate::connections::{Connections, Found, Hold};
 use crate::counters::BackendCounters;
 use crate::exchange::Tried;
@@ -365,27 +362,6 @@ pub(crate) enum NoAttempt {
     Busy,
 }
 
-/// Why there is no connection.
-#[derive(Debug)]
-pub(crate) enum ConnectError {
-    /// The backend refused or cannot be reached.
-    Failed,
-    /// It is our fault: no port, descriptor or memory.
-    Local,
-    /// The name has no address yet.
-    Unresolved,
-}
-
-impl ConnectError {
-    pub(crate) fn cause(&self) -> Cause {
-        match self {
-            Self::Failed => Cause::ConnectFailed,
-            Self::Local => Cause::LocalExhausted,
-            Self::Unresolved => Cause::Unresolved,
-        }
-    }
-}
-
 impl Attempt {
     /// Picks a backend and counts the attempt.
     pub(crate) fn begin(worker: &Rc<Worker>, pool: PoolId, wish: &Wish<'_>) -> Result<Self, NoAttempt> {
@@ -600,12 +576,12 @@ impl Drop for Attempt {
 async fn connect(worker: &Worker, pool: PoolId, backend: usize) -> Result<Stream, ConnectError> {
     worker.counters().pools[pool.0 as usize][backend].connects.add(1);
     let connected = match &worker.plan.pool(pool).backends[backend].address {
-        Address::Unix(path) => connect_unix(path).await,
+        Address::Unix(path) => connect::over_unix(path).await,
         Address::Ip(_) | Address::Name(..) => {
             let Some(address) = worker.pool(pool).backends[backend].address.get() else {
                 return Err(ConnectError::Unresolved);
             };
-            connect_tcp(address).await
+            connect::over_tcp(address).await
         }
     };
     if connected.is_ok() {
@@ -618,29 +594,6 @@ async fn connect(worker: &Worker, pool: PoolId, backend: usize) -> Result<Stream
         }
         failed
     })
-}
-
-async fn connect_unix(path: &Path) -> io::Result<Stream> {
-    // Here EAGAIN says that the backend's queue is full, which is no lack of ours.
-    let refused = |error: io::Error| match error.kind() {
-        io::ErrorKind::WouldBlock => io::ErrorKind::ConnectionRefused.into(),
-        _ => error,
-    };
-    UnixStream::connect(path).await.map(Stream::Unix).map_err(refused)
-}
-
-async fn connect_tcp(address: SocketAddr) -> io::Result<Stream> {
-    let tcp = TcpStream::connect(address).await?;
-    tcp.set_nodelay(true)?;
-    Ok(Stream::Tcp(tcp))
-}
-
-impl From<&io::Error> for ConnectError {
-    fn from(error: &io::Error) -> Self {
-        const OURS: [i32; 6] =
-            [libc::EADDRNOTAVAIL, libc::EMFILE, libc::ENFILE, libc::ENOBUFS, libc::ENOMEM, libc::EAGAIN];
-        if error.raw_os_error().is_some_and(|code| OURS.contains(&code)) { Self::Local } else { Self::Failed }
-    }
 }
 
 #[cfg(test)]

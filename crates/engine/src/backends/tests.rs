@@ -5,6 +5,7 @@ use std::task::{Context, Poll, Waker};
 
 use policy::plan::{Plan, ProxyVersion, Urgency};
 use tokio::io::AsyncWriteExt;
+use tokio::net::UnixStream;
 
 use super::*;
 use crate::queue::Ticket;
@@ -236,7 +237,7 @@ fn a_failed_connection_says_whose_fault_it_is() {
         let no_socket = worker(with_address(Address::Unix("/nonexistent/socket".into())));
         assert!(matches!(attempt(&no_socket).connect().await, Err(ConnectError::Failed)));
         for code in [libc::EADDRNOTAVAIL, libc::EMFILE, libc::ENFILE, libc::ENOMEM] {
-            let error = ConnectError::from(&io::Error::from_raw_os_error(code));
+            let error = ConnectError::from(&std::io::Error::from_raw_os_error(code));
             assert!(matches!(error, ConnectError::Local), "{code}");
         }
         assert_eq!(active(&refused), [0]);

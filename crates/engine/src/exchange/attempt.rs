@@ -14,8 +14,9 @@ use wire::proxy::Header;
 
 use super::proxied::{NO_RULES, Proxied, Upstream};
 use super::wait::Wait;
-use crate::backends::{Attempt, ConnectError};
+use crate::backends::Attempt;
 use crate::cause::Cause;
+use crate::connect::ConnectError;
 use crate::h1::{BackendLink, HeadError, RequestHead};
 use crate::report::Report;
 use crate::room::Asked;

@@ -44,9 +44,8 @@ impl<D: Downstream> Proxied<'_, D> {
     }
 
     /// Takes the request's body in, as far as its route says.
-    pub(super) async fn gather(&mut self) -> Result<(), Cause> {
-        let buffer = self.buffer();
-        let most = if buffer.request > 0 { self.bytes_to_take(buffer)? } else { 0 };
+    pub(super) async fn gather(&mut self, buffer: Buffer) -> Result<(), Cause> {
+        let most = self.bytes_to_take(buffer)?;
         if most == 0 {
             return Ok(());
         }

@@ -95,15 +95,16 @@ pub(super) async fn proxy<D: Downstream>(
     };
     // The upstream stays in this place: futures that hand it about would copy it.
     let mut place = None;
-    let mut outcome = proxied.gather().await;
+    let buffer = proxied.buffer();
+    // Boxed, since most exchanges buffer nothing and would carry its room about.
+    let mut outcome = if buffer.request > 0 { Box::pin(proxied.gather(buffer)).await } else { Ok(()) };
     if outcome.is_ok() {
         outcome = proxied.attempts(&mut place).await;
         proxied.judge_pool(outcome);
     }
     proxied.feed.let_go();
-    let ahead = proxied.buffer().response;
-    if outcome.is_ok() && ahead > 0 && proxied.answer.status != 101 {
-        outcome = proxied.forward_ahead(&mut place, ahead).await;
+    if outcome.is_ok() && buffer.response > 0 && proxied.answer.status != 101 {
+        outcome = Box::pin(proxied.forward_ahead(&mut place, buffer.response)).await;
     } else if let (Ok(()), Some(up)) = (outcome, &mut place) {
         outcome = proxied.forward(up).await;
     }
