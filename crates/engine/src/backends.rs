@@ -344,6 +344,7 @@ impl Attempt {
     }
 
     /// Gives a connection back for reuse, unless the pool has enough or the backend is out.
+    #[inline]
     pub(crate) fn give_back(&self, stream: Stream, since: Instant) {
         let plan = self.worker.plan.pool(self.pool);
         let mut idle = self.worker.pool(self.pool).backends[self.backend].idle.borrow_mut();

@@ -61,10 +61,17 @@ impl Blocks {
 #[derive(Default)]
 pub(crate) struct BlockView {
     seen: Cell<u64>,
+    blocks_any: Cell<bool>,
     ruling: RefCell<Arc<Ruling>>,
 }
 
 impl BlockView {
+    /// Whether nothing is blocked: what every request asks, and nearly always hears.
+    #[inline]
+    fn is_idle(&self, blocks: &Blocks) -> bool {
+        self.seen.get() == blocks.epoch() && !self.blocks_any.get()
+    }
+
     /// Whether an address is blocked; counts it if so.
     fn refuses(&self, blocks: &Blocks, ip: IpAddr) -> bool {
         let block = self.find(blocks, ip);
@@ -79,10 +86,11 @@ impl BlockView {
         let epoch = blocks.epoch();
         if self.seen.replace(epoch) != epoch {
             let in_force = Arc::clone(&blocks.in_force.lock().unwrap_or_else(PoisonError::into_inner));
+            self.blocks_any.set(!in_force.table.is_empty());
             self.ruling.replace(in_force);
         }
         let ruling = self.ruling.borrow();
-        if ruling.table.is_empty() { None } else { ruling.table.find(ip).map(|at| Arc::clone(&ruling.tallies[at])) }
+        ruling.table.find(ip).map(|at| Arc::clone(&ruling.tallies[at]))
     }
 }
 
@@ -96,6 +104,9 @@ pub(crate) struct Watch {
 impl Worker {
     /// Whether what comes to a listener from this address is refused; counts it if so.
     pub(crate) fn refuses_address(&self, listener: ListenerId, ip: IpAddr) -> bool {
+        if self.block_view.is_idle(&self.shared.blocks) {
+            return false;
+        }
         let refused = self.block_view.refuses(&self.shared.blocks, ip);
         if refused {
             self.counters().listeners[usize::from(listener.0)].blocked.add(1);
@@ -104,17 +115,26 @@ impl Worker {
     }
 
     /// Whether connections of this peer are refused; counts one if so.
+    #[inline]
     pub(crate) fn refuses(&self, peer: &Peer) -> bool {
-        !peer.is_unix() && self.refuses_address(peer.listener, peer.ip())
+        let is_idle = self.block_view.is_idle(&self.shared.blocks);
+        !is_idle && !peer.is_unix() && self.refuses_address(peer.listener, peer.ip())
     }
 
     /// As [`Worker::refuses`], of a connection that somebody else will end and count.
+    #[inline]
     pub(crate) fn will_refuse(&self, peer: &Peer) -> bool {
-        !peer.is_unix() && self.block_view.find(&self.shared.blocks, peer.ip()).is_some()
+        let is_idle = self.block_view.is_idle(&self.shared.blocks);
+        !is_idle && !peer.is_unix() && self.block_view.find(&self.shared.blocks, peer.ip()).is_some()
     }
 
     /// Whether requests of this client by this peer are refused, and for whose sake; counts one if so.
+    #[inline]
     pub(crate) fn refuses_request(&self, peer: &Peer, client: IpAddr) -> Result<(), Cause> {
+        if self.block_view.is_idle(&self.shared.blocks) { Ok(()) } else { self.judge_request(peer, client) }
+    }
+
+    fn judge_request(&self, peer: &Peer, client: IpAddr) -> Result<(), Cause> {
         if self.refuses(peer) {
             return Err(Cause::Blocked(Whom::Peer));
         }

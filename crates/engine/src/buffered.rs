@@ -114,7 +114,7 @@ impl Store {
     /// Hands the bytes out with what they hold of the limit.
     pub(crate) fn into_kept(mut self) -> Kept {
         let bytes = std::mem::take(&mut self.bytes);
-        Kept { bytes, hold: Some(self) }
+        Kept { bytes, hold: Some(Box::new(self)) }
     }
 
     /// Makes memory for so many bytes: twice what there was, as far as the limits allow.
@@ -159,7 +159,7 @@ impl Drop for Store {
 pub(crate) struct Kept {
     pub(crate) bytes: Vec<u8>,
     /// What holds its part of the limit; `None` for what is kept for repetitions alone.
-    hold: Option<Store>,
+    hold: Option<Box<Store>>,
 }
 
 impl Kept {
@@ -173,8 +173,11 @@ impl Kept {
 }
 
 impl Drop for Kept {
+    #[inline]
     fn drop(&mut self) {
-        self.let_go();
+        if self.hold.is_some() {
+            self.let_go();
+        }
     }
 }
 
