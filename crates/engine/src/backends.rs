@@ -509,6 +509,7 @@ impl Attempt {
     }
 
     /// Gives a connection back for reuse, unless the pool has enough or the backend is out.
+    #[inline]
     pub(crate) fn give_back(&self, stream: Stream, since: Instant) {
         let plan = self.worker.plan.pool(self.pool);
         let local = &self.worker.pool(self.pool).backends[self.backend];

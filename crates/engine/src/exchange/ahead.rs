@@ -9,14 +9,14 @@ use std::task::{Context, Poll};
 use wire::head::Field;
 
 use super::forward::Body;
-use super::proxied::{Proxied, Upstream};
+use super::proxied::{Detour, Proxied, Upstream};
 use crate::buffered::Store;
 use crate::cause::Cause;
 use crate::h1::BackendLink;
 use crate::seam::{Cut, Downstream, Fill, PumpError, Side, Source, Trailers, poll_pump};
 
 /// What was read of an answer and not yet taken by the client.
-struct Ahead {
+pub(super) struct Ahead {
     store: Store,
     /// It was filled; reading goes on when half of it is free, so that few bytes are moved about.
     is_resting: bool,
@@ -25,6 +25,16 @@ struct Ahead {
     ended: bool,
     trailer_fields: Vec<Field>,
     trailer_bytes: Vec<u8>,
+    body: Body,
+}
+
+/// How far a read-ahead answer has come.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Step {
+    /// The client has it all.
+    AllDone,
+    /// The backend has said all and heard all: its place and connection are for others now.
+    BackendDone,
 }
 
 impl Ahead {
@@ -98,55 +108,78 @@ impl Source for Reader<'_, '_> {
     }
 }
 
-impl<'a, D: Downstream> Proxied<'a, D> {
-    /// Forwards the answer to its end, reading so many bytes ahead. The backend is given back as soon as it has said all.
-    pub(super) async fn forward_ahead(&mut self, place: &mut Option<Upstream<'a>>, most: usize) -> Result<(), Cause> {
-        if let Some(up) = place {
-            self.begin_forward(up);
-        }
-        let mut ahead = Ahead {
+impl<D: Downstream> Proxied<'_, D> {
+    /// Forwards what follows the answer's head, reading so many bytes ahead: to its end, or until only `rest` is to be sent
+    /// and the backend is needed no more.
+    #[cold]
+    pub(super) fn forward_ahead<'s>(
+        &'s mut self,
+        up: &'s mut Upstream<'_>,
+        most: usize,
+        rest: &'s mut Option<Box<Ahead>>,
+    ) -> Detour<'s> {
+        up.link.forget_head();
+        let mut ahead = Box::new(Ahead {
             store: Store::new(self.worker, most),
             is_resting: false,
             half: most / 2,
             ended: false,
             trailer_fields: Vec::new(),
             trailer_bytes: Vec::new(),
-        };
-        let mut body = Body::default();
-        let outcome = poll_fn(|cx| self.poll_answer_ahead(cx, place, (&mut ahead, &mut body))).await;
-        self.facts.answer_bytes = body.progress.bytes;
-        outcome
+            body: Body::default(),
+        });
+        Box::pin(async move {
+            let step = poll_fn(|cx| self.poll_ahead(cx, up, &mut ahead)).await;
+            self.facts.answer_bytes = ahead.body.progress.bytes;
+            if step == Ok(Step::BackendDone) {
+                // For the moment what came of the backend; `send_rest` tells what has gone to the client.
+                self.facts.answer_bytes += ahead.store.data().len() as u64;
+                *rest = Some(ahead);
+            }
+            step.map(|_| ())
+        })
     }
 
-    fn poll_answer_ahead(
+    /// Sends what was read ahead; the backend is gone.
+    #[cold]
+    pub(super) fn send_rest(&mut self, mut rest: Box<Ahead>) -> Detour<'_> {
+        Box::pin(async move {
+            let outcome = poll_fn(|cx| {
+                let mut body = std::mem::take(&mut rest.body);
+                let pumped = poll_pump(cx, &mut Reader { ahead: &mut rest, link: None }, self.down, &mut body.progress);
+                let step = self.poll_pumped(cx, None, (Ok(()), pumped), &mut body);
+                rest.body = body;
+                step
+            })
+            .await;
+            self.facts.answer_bytes = rest.body.progress.bytes;
+            outcome
+        })
+    }
+
+    fn poll_ahead(
         &mut self,
         cx: &mut Context<'_>,
-        place: &mut Option<Upstream<'a>>,
-        (ahead, body): (&mut Ahead, &mut Body),
-    ) -> Poll<Result<(), Cause>> {
-        let rest = place.as_mut().map_or(Ok(()), |up| self.poll_rest_of_request(cx, up));
-        let mut reader = Reader { ahead, link: place.as_mut().map(|up| &mut up.link) };
+        up: &mut Upstream<'_>,
+        ahead: &mut Ahead,
+    ) -> Poll<Result<Step, Cause>> {
+        let rest = self.poll_rest_of_request(cx, up);
+        let mut body = std::mem::take(&mut ahead.body);
+        let mut reader = Reader { ahead, link: Some(&mut up.link) };
         let mut pumped = poll_pump(cx, &mut reader, self.down, &mut body.progress);
         if pumped.is_pending()
             && body.progress.waits_for == Side::Sink
-            && let Some(up) = place
             && let Err(cut) = ahead.read(cx, &mut up.link)
         {
             pumped = Poll::Ready(Err(PumpError::Source(cut)));
         }
-        if ahead.ended && self.feed.done && pumped.is_pending() {
-            let received = body.progress.bytes + ahead.store.data().len() as u64;
-            self.release(place, received);
-        }
-        self.poll_pumped(cx, place.as_mut(), (rest, pumped), body)
-    }
-
-    /// The backend has said all and heard all: its place and connection are for others now.
-    fn release(&mut self, place: &mut Option<Upstream<'a>>, received: u64) {
-        let Some(up) = place.take() else { return };
-        self.judge_end(Ok(()));
-        self.counters().sent_bytes.add(self.facts.request_bytes + self.feed.progress.bytes);
-        self.counters().received_bytes.add(received);
-        self.give_back(up);
+        let is_done = ahead.ended && self.feed.done && pumped.is_pending();
+        let step = if is_done {
+            Poll::Ready(Ok(Step::BackendDone))
+        } else {
+            self.poll_pumped(cx, Some(up), (rest, pumped), &mut body).map_ok(|()| Step::AllDone)
+        };
+        ahead.body = body;
+        step
     }
 }

@@ -62,7 +62,7 @@ impl Feed {
     /// There will be no other attempt: what was sent is not needed any more.
     pub(crate) fn let_go(&mut self) {
         self.keeping = Keeping::Lost;
-        if self.at == self.kept.bytes.len() {
+        if !self.kept.bytes.is_empty() && self.at == self.kept.bytes.len() {
             self.kept.let_go();
             self.at = 0;
         }

@@ -26,25 +26,23 @@ struct Direction {
 }
 
 impl<D: Downstream> Proxied<'_, D> {
-    /// Forwards the answer to its end.
+    /// Forwards what follows the answer's head, to its end.
     pub(super) async fn forward(&mut self, up: &mut Upstream<'_>) -> Result<(), Cause> {
         if self.answer.status == 101 {
-            self.count_answer();
-            self.begin_answer(up);
             return self.tunnel(up).await;
         }
-        self.begin_forward(up);
+        up.link.forget_head();
         let mut body = Body::default();
         let outcome = poll_fn(|cx| self.poll_answer(cx, up, &mut body)).await;
         self.facts.answer_bytes = body.progress.bytes;
         outcome
     }
 
-    /// The head of the answer, unless it begins a tunnel.
-    pub(super) fn begin_forward(&mut self, up: &mut Upstream<'_>) {
+    /// The answer's head; there will be no other attempt.
+    pub(super) fn begin_forward(&mut self, up: &Upstream<'_>) {
+        self.feed.let_go();
         self.count_answer();
         self.begin_answer(up);
-        up.link.forget_head();
     }
 
     fn count_answer(&mut self) {
@@ -85,6 +83,7 @@ impl<D: Downstream> Proxied<'_, D> {
     }
 
     /// What a step of both bodies has come to.
+    #[inline]
     pub(super) fn poll_pumped(
         &mut self,
         cx: &mut Context<'_>,

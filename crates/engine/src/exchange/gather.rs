@@ -10,7 +10,7 @@ use policy::plan::{Beyond, Buffer};
 use wire::head::{Framing, Span};
 
 use super::attempt::request_cut;
-use super::proxied::{NO_RULES, Proxied};
+use super::proxied::{Detour, NO_RULES, Proxied};
 use super::watch::{Sight, Watch, Woken};
 use crate::buffered::Store;
 use crate::cause::Cause;
@@ -39,12 +39,18 @@ enum Taken {
 
 impl<D: Downstream> Proxied<'_, D> {
     /// What the exchange's route keeps of bodies.
+    #[inline]
     pub(super) fn buffer(&self) -> Buffer {
         self.facts.route.map(|id| self.worker.plan.route(id).buffer).unwrap_or_default()
     }
 
     /// Takes the request's body in, as far as its route says.
-    pub(super) async fn gather(&mut self, buffer: Buffer) -> Result<(), Cause> {
+    #[cold]
+    pub(super) fn gather(&mut self, buffer: Buffer) -> Detour<'_> {
+        Box::pin(self.take_in(buffer))
+    }
+
+    async fn take_in(&mut self, buffer: Buffer) -> Result<(), Cause> {
         let most = self.bytes_to_take(buffer)?;
         if most == 0 {
             return Ok(());

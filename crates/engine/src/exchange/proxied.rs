@@ -2,6 +2,7 @@
 //!
 //! Owns the order of attempts; whether there is another is asked of `policy::retry`, where it goes of `policy::balance`.
 
+use std::pin::Pin;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -50,6 +51,9 @@ pub(super) struct Proxied<'a, D> {
     pub(super) reach: Reach,
 }
 
+/// A part of an exchange that most go without: boxed and out of sight, so that those carry neither its room nor its code.
+pub(super) type Detour<'s> = Pin<Box<dyn Future<Output = Result<(), Cause>> + 's>>;
+
 /// The backend's side of the attempt under way.
 pub(super) struct Upstream<'a> {
     /// Before the attempt, so that its connection is closed when another takes its place at the backend.
@@ -96,22 +100,26 @@ pub(super) async fn proxy<D: Downstream>(
     // The upstream stays in this place: futures that hand it about would copy it.
     let mut place = None;
     let buffer = proxied.buffer();
-    // Boxed, since most exchanges buffer nothing and would carry its room about.
-    let mut outcome = if buffer.request > 0 { Box::pin(proxied.gather(buffer)).await } else { Ok(()) };
+    let mut outcome = if buffer.request > 0 { proxied.gather(buffer).await } else { Ok(()) };
     if outcome.is_ok() {
         outcome = proxied.attempts(&mut place).await;
         proxied.judge_pool(outcome);
     }
-    proxied.feed.let_go();
-    if outcome.is_ok() && buffer.response > 0 && proxied.answer.status != 101 {
-        outcome = Box::pin(proxied.forward_ahead(&mut place, buffer.response)).await;
-    } else if let (Ok(()), Some(up)) = (outcome, &mut place) {
-        outcome = proxied.forward(up).await;
-    }
-    if proxied.facts.answer_begun && place.is_some() {
+    let mut rest = None;
+    if let (Ok(()), Some(up)) = (outcome, &mut place) {
+        proxied.begin_forward(up);
+        outcome = if buffer.response > 0 && proxied.answer.status != 101 {
+            proxied.forward_ahead(up, buffer.response, &mut rest).await
+        } else {
+            proxied.forward(up).await
+        };
         proxied.judge_end(outcome);
     }
-    proxied.end(place, outcome);
+    proxied.part(place, outcome);
+    if let (Ok(()), Some(rest)) = (outcome, rest) {
+        outcome = proxied.send_rest(rest).await;
+    }
+    worker.answers.put(proxied.answer);
     outcome
 }
 
@@ -305,27 +313,19 @@ impl<'a, D: Downstream> Proxied<'a, D> {
         &self.worker.counters().pools[self.target.pool.0 as usize][self.facts.backend.unwrap_or(0)]
     }
 
-    /// Gives back what can be used again.
-    fn end(mut self, place: Option<Upstream<'_>>, outcome: Result<(), Cause>) {
+    /// Parts with the backend, and gives back what can be used again.
+    fn part(&mut self, place: Option<Upstream<'_>>, outcome: Result<(), Cause>) {
         self.facts.request_bytes += self.feed.progress.bytes;
         if let Some(up) = place {
             self.counters().sent_bytes.add(self.facts.request_bytes);
             self.counters().received_bytes.add(self.facts.answer_bytes);
-            if outcome.is_ok() {
-                self.give_back(up);
+            let was_tunnel = self.answer.status == 101;
+            if outcome.is_ok() && self.answer.keep_alive && !was_tunnel && self.feed.done && up.link.is_reusable() {
+                let since = self.facts.times.first_byte.unwrap_or(self.facts.times.started);
+                up.attempt.give_back(up.link.into_stream(), since);
+            } else if outcome.is_ok() && !was_tunnel && up.link.has_unasked() {
+                up.attempt.distrust();
             }
-        }
-        self.worker.answers.put(std::mem::take(&mut self.answer));
-    }
-
-    /// Gives a backend's connection back for others, if it can serve another request.
-    pub(super) fn give_back(&mut self, up: Upstream<'_>) {
-        let was_tunnel = self.answer.status == 101;
-        if self.answer.keep_alive && !was_tunnel && self.feed.done && up.link.is_reusable() {
-            let since = self.facts.times.first_byte.unwrap_or(self.facts.times.started);
-            up.attempt.give_back(up.link.into_stream(), since);
-        } else if !was_tunnel && up.link.has_unasked() {
-            up.attempt.distrust();
         }
     }
 }
