@@ -304,10 +304,12 @@ fn twenty_thousand_connections_leave_no_descriptor_and_no_memory_behind() {
     let front = Setup::new(&backend).workers(2).pool("idle_connections = 4").start();
     churn(&front, 2000);
     eventually("the first ones are gone", || front.counter("connections") == 0);
-    let (before, memory) = (descriptors(front.pid()), peak_kib(front.pid()));
+    // Connections to the backend that wait for reuse may be more or fewer.
+    let in_use = || descriptors(front.pid()) as u64 - front.backends("idle")[0].as_u64().unwrap();
+    let (before, memory) = (in_use(), peak_kib(front.pid()));
     churn(&front, 20_000);
     eventually("all connections are gone", || front.counter("connections") == 0);
-    eventually("all descriptors are given back", || descriptors(front.pid()) <= before);
+    eventually("all descriptors are given back", || in_use() <= before);
     let grown = peak_kib(front.pid()) - memory;
     figure(&format!("20,000 short connections: descriptors {before} before and after, memory grew by {grown} KiB"));
     assert!(grown < 8 * 1024, "{grown} KiB");
