@@ -290,6 +290,10 @@ fn choice(
     if let Some(inner) = subject.key.kind.sections().iter().find_map(|section| section.find(text)) {
         return Err(problem.remedy(format!("write `{{ {} = {} }}`", inner.name, inner.example)));
     }
+    if now.len() == 1 && !subject.key.kind.sections().is_empty() {
+        let example = format!("for example `{} = {}`", subject.key.name, subject.key.example);
+        return Err(problem.remedy(format!("write `\"{}\"` or a table, {example}", now[0])));
+    }
     Err(problem.remedy_if(suggestion(text, now.iter().copied())))
 }
 

@@ -327,6 +327,22 @@ backends = ["a:1", "b:1"]
 }
 
 #[test]
+fn a_wrong_word_for_what_may_be_a_table_shows_the_table() {
+    assert_told(
+        "word_for_a_table",
+        r#"
+[listener.web]
+bind = ":80"
+pool = "a"
+[pool.a]
+backends = ["a:1", "b:1"]
+breaker = "on"
+eject = "of"
+"#,
+    );
+}
+
+#[test]
 fn limits_that_limit_nothing_are_told() {
     assert_told(
         "limits_of_nothing",
