@@ -292,7 +292,7 @@ fn choice(
     }
     if now.len() == 1 && !subject.key.kind.sections().is_empty() {
         let example = format!("for example `{} = {}`", subject.key.name, subject.key.example);
-        return Err(problem.remedy(format!("write `\"{}\"` or a table, {example}", now[0])));
+        return Err(problem.remedy(format!("write `\"{}\"`, or {example}", now[0])));
     }
     Err(problem.remedy_if(suggestion(text, now.iter().copied())))
 }
