@@ -206,10 +206,12 @@ fn a_full_tier_goes_on_to_the_next() {
         "health = \"off\"\nbackends = [\"{}\", {{ address = \"{}\", tier = 1 }}]\nmax_requests = 1\nspill_over = {{ full = true }}",
         first.address, standby.address
     ));
+    let active = |number: u64| front.status()["pools"][1]["backends"][0]["active"] == number;
     assert_eq!(asked(&front, 1), ["first"]);
+    eventually("the first has ended it", || active(0));
     let mut held = front.client();
     held.send("GET /t/hold HTTP/1.1\r\nHost: a\r\n\r\n");
-    eventually("the first is full", || front.status()["pools"][1]["backends"][0]["active"] == 1);
+    eventually("the first is full", || active(1));
     assert_eq!(asked(&front, 10), vec!["standby"; 10]);
 }
 
