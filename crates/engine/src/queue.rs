@@ -11,12 +11,13 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use policy::balance::{Awaited, Standing};
 use policy::plan::{Pool, Urgency};
 use policy::surge::{self, Surge};
 
+use crate::clock::Instant;
 use crate::exchange::Tried;
 use crate::shared::{PoolShared, Shared};
 
@@ -194,7 +195,7 @@ impl Queue {
     }
 
     fn now_ms(&self) -> u64 {
-        u64::try_from(self.epoch.elapsed().as_millis()).unwrap_or(u64::MAX)
+        Instant::now().ms_since(self.epoch)
     }
 
     pub(crate) fn has_waiting(&self) -> bool {

@@ -6,7 +6,6 @@
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, RwLock};
-use std::time::Instant;
 
 use policy::balance::{Evidence, Latency, Loads, Standing};
 use policy::outlier::Offer;
@@ -16,6 +15,7 @@ use crate::blocks::Blocks;
 use crate::buffered::Buffered;
 use crate::circuit::{Circuit, CircuitFigures};
 use crate::clients::Clients;
+use crate::clock::Instant;
 use crate::connections::Connections;
 use crate::counters::{BackendCounters, WorkerCounters};
 use crate::credits::Credits;

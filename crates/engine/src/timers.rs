@@ -8,7 +8,9 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use crate::clock::Instant;
 
 /// Milliseconds since the worker started; wraps after 49 days, which `reached` copes with for waits below 24 days.
 pub(crate) type Millis = u32;
@@ -81,7 +83,7 @@ impl Timers {
     /// The instant as the table counts.
     #[expect(clippy::cast_possible_truncation, reason = "wraps on purpose")]
     pub(crate) fn millis(&self, at: Instant) -> Millis {
-        at.saturating_duration_since(self.epoch).as_millis() as Millis
+        at.ms_since(self.epoch) as Millis
     }
 
     /// When the table will count `due`; now if it has.
@@ -190,14 +192,14 @@ impl Timers {
     /// Sleeps, but goes on sleeping less when an earlier deadline has been set meanwhile.
     async fn sleep_until_or_earlier(&self, at: Instant) {
         let mut planned = self.millis(at);
-        let sleep = tokio::time::sleep_until(at.into());
+        let sleep = tokio::time::sleep_until(at.for_tokio());
         tokio::pin!(sleep);
         std::future::poll_fn(|cx| {
             let mut table = self.table.borrow_mut();
             if let Some(next) = table.next_sweep.filter(|&next| reached(planned, next.wrapping_add(RESOLUTION_MS + 1)))
             {
                 planned = next.wrapping_add(RESOLUTION_MS);
-                sleep.as_mut().reset(self.instant(planned).into());
+                sleep.as_mut().reset(self.instant(planned).for_tokio());
             }
             table.sweeper = Some(cx.waker().clone());
             drop(table);

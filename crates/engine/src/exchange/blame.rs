@@ -33,8 +33,7 @@ impl<D: Downstream> Proxied<'_, D> {
         if let (Some(trial), Some(first), Some(attempted)) =
             (&self.trial, self.facts.times.first_byte, self.facts.times.attempted)
         {
-            let waited = first.saturating_duration_since(attempted).as_micros();
-            trial.tell(Told::Head { first_byte_us: u64::try_from(waited).unwrap_or(u64::MAX) });
+            trial.tell(Told::Head { first_byte_us: first.us_since(attempted) });
         }
     }
 

@@ -6,7 +6,7 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use policy::balance::Evidence;
 use policy::plan::Hedge;
@@ -20,6 +20,7 @@ use super::wait::Wait;
 use crate::backends::{Attempt, Wish};
 use crate::cause::Cause;
 use crate::circuit;
+use crate::clock::Instant;
 use crate::connect::ConnectError;
 use crate::h1::{BackendLink, HeadError};
 use crate::passive::Risk;

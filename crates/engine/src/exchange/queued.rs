@@ -2,11 +2,11 @@
 
 use std::future::poll_fn;
 use std::task::{Context, Poll};
-use std::time::Instant;
 
 use super::proxied::Proxied;
 use crate::backends::Attempt;
 use crate::cause::Cause;
+use crate::clock::Instant;
 use crate::queue::{NoTurn, Refused, Ticket};
 use crate::seam::Downstream;
 

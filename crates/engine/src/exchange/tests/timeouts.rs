@@ -1,8 +1,9 @@
 //! Which wait ended an exchange, and whose fault that was.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::front::{Backend, Front, GET, OK, cause, plan, target};
+use crate::clock::Instant;
 use crate::testing::run;
 
 const SHORT: Duration = Duration::from_millis(150);
