@@ -188,7 +188,12 @@ fn drain<D: Source>(cx: &mut Context<'_>, down: &mut D) -> bool {
 }
 
 /// Whole field lines for the `set` and `add` of some rules; a value that would break its line is left out.
+#[inline]
 pub(super) fn render_rules<D: Downstream>(down: &D, facts: &Facts, rules: &HeaderRules) -> Vec<u8> {
+    if rules.set.is_empty() && rules.add.is_empty() { Vec::new() } else { render_lines(down, facts, rules) }
+}
+
+fn render_lines<D: Downstream>(down: &D, facts: &Facts, rules: &HeaderRules) -> Vec<u8> {
     let mut lines = Vec::new();
     for (name, value) in rules.set.iter().chain(&rules.add) {
         let start = lines.len();
