@@ -188,6 +188,13 @@ const LISTENER: &[Metric<ListenerStatus>] = &[
         |l| Whole(l.over_client_limit),
         "connections refused because limits.client_connections was reached",
     ),
+    Metric::new("evenkeel_listener_http2_connections", Counter, |l| Whole(l.http2), "connections that speak HTTP/2"),
+    Metric::new(
+        "evenkeel_listener_calmed_connections",
+        Counter,
+        |l| Whole(l.calmed),
+        "HTTP/2 connections cut off for needless work (ENHANCE_YOUR_CALM)",
+    ),
     Metric::new(
         "evenkeel_listener_shed_connections",
         Counter,

@@ -86,6 +86,8 @@ fn listener() -> ListenerStatus {
         limited: 28,
         would_limit: 29,
         over_client_limit: 30,
+        http2: 25,
+        calmed: 2,
         shed: 31,
         slow_bodies: 32,
         slow_readers: 33,

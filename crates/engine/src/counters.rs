@@ -141,6 +141,10 @@ counters! {
         slow_bodies,
         /// Exchanges cut because their client took the answer more slowly than `floors.drain`.
         slow_readers,
+        /// Connections that speak HTTP/2.
+        http2,
+        /// Those of them that were cut off for making more work than anybody needs (ENHANCE_YOUR_CALM).
+        calmed,
         /// Idle connections closed to make room for new ones.
         shed,
         /// Answers cut short because the backend failed in the middle.

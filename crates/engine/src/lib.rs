@@ -21,6 +21,7 @@ mod date;
 mod exchange;
 mod gate;
 mod h1;
+mod h2;
 pub mod listen;
 mod outage;
 pub mod passive;

@@ -23,6 +23,7 @@ use crate::buffers::{Inbox, Size};
 use crate::cause::Cause;
 use crate::clock::Instant;
 use crate::exchange::{Ended, Started, exchange, refuse};
+use crate::h2;
 use crate::seam::{AnswerHead, Cut, Downstream, Fill, OwnAnswer, Peer, Sink, Source, Trailers};
 use crate::stream::Stream;
 use crate::timers::{IDLE, NO_BACKEND, SILENT, Timer};
@@ -37,6 +38,8 @@ const LINGER_BYTES: usize = 1024 * 1024;
 const LAST_REQUEST: Duration = Duration::from_millis(500);
 /// How often a client that has pipelined more than is read is asked whether it is still there.
 const LOOK: Duration = Duration::from_millis(500);
+/// How the preface of HTTP/2 begins, and no request of HTTP/1.
+const PREFACE_SIGN: &[u8] = b"PRI ";
 /// What the runtime gets to hear of a request that the kernel has.
 const LAST_LOOK: Duration = Duration::from_millis(20);
 /// A head that is not whole by then keeps no more memory than it has bytes.
@@ -56,8 +59,10 @@ pub(crate) struct Connection {
 enum State {
     /// Between exchanges.
     Idle(Idle),
-    /// Exchanges run; gives the connection back when it is idle again.
-    Busy(Pin<Box<dyn Future<Output = Option<Idle>>>>),
+    /// Exchanges run.
+    Busy(Pin<Box<dyn Future<Output = After>>>),
+    /// The client speaks HTTP/2, and does so to the end.
+    Http2(Pin<Box<dyn Future<Output = ()>>>),
     Ended,
 }
 
@@ -70,11 +75,22 @@ pub(crate) enum Greeting {
     Proxy,
 }
 
+/// What becomes of a connection after exchanges.
+enum After {
+    /// It waits for the next.
+    Idle(Idle),
+    /// It speaks HTTP/2.
+    Http2(h2::Opened),
+    Ended,
+}
+
 /// A connection between exchanges.
 struct Idle {
     stream: Stream,
     peer: Peer,
     greeting: Greeting,
+    /// It has had no exchange yet.
+    is_fresh: bool,
     timer: Timer,
     /// The process stops: this connection waits for a last request only.
     leaving: bool,
@@ -90,7 +106,7 @@ impl Connection {
         Self {
             worker: Rc::clone(worker),
             listener: peer.listener,
-            state: State::Idle(Idle { stream, peer, greeting, timer, leaving: false }),
+            state: State::Idle(Idle { stream, peer, greeting, is_fresh: true, timer, leaving: false }),
         }
     }
 
@@ -157,28 +173,43 @@ impl Future for Connection {
                     }
                 },
                 State::Busy(mut busy) => match busy.as_mut().poll(cx) {
-                    Poll::Ready(Some(idle)) => this.state = State::Idle(idle),
-                    Poll::Ready(None) => return Poll::Ready(()),
+                    Poll::Ready(After::Idle(idle)) => this.state = State::Idle(idle),
+                    Poll::Ready(After::Http2(opened)) => {
+                        this.state = State::Http2(Box::pin(h2::serve(Rc::clone(&this.worker), opened)));
+                    }
+                    Poll::Ready(After::Ended) => return Poll::Ready(()),
                     Poll::Pending => {
                         this.state = State::Busy(busy);
                         return Poll::Pending;
                     }
                 },
+                State::Http2(mut session) => {
+                    let polled = session.as_mut().poll(cx);
+                    if polled.is_pending() {
+                        this.state = State::Http2(session);
+                    }
+                    return polled;
+                }
                 State::Ended => return Poll::Ready(()),
             }
         }
     }
 }
 
-/// Runs exchanges while there is input; gives the connection back when it is idle, `None` when it has ended.
-async fn busy(worker: Rc<Worker>, idle: Idle, inbox: Inbox) -> Option<Idle> {
-    let worker = &worker;
+/// Runs exchanges while there is input.
+async fn busy(worker: Rc<Worker>, idle: Idle, inbox: Inbox) -> After {
+    let (worker, is_fresh) = (&worker, idle.is_fresh);
     let mut client = Client::new(worker, idle);
     client.link.mem.inbox = inbox;
     if client.greeting == Greeting::Proxy {
         client.timer.waits_for(SILENT);
-        client.read_proxy_header().await?;
+        if client.read_proxy_header().await.is_none() {
+            return After::Ended;
+        }
         client.timer.waits_for(NO_BACKEND);
+    }
+    if is_fresh && client.speaks_http2().await {
+        return After::Http2(client.into_opened());
     }
     loop {
         let (arrived, head) = client.read_head().await;
@@ -192,20 +223,20 @@ async fn busy(worker: Rc<Worker>, idle: Idle, inbox: Inbox) -> Option<Idle> {
                 client.counters().refused.add(1);
                 refuse(worker, &mut client, arrived, cause).await
             }
-            Head::NotYet => return Some(client.into_idle()),
-            Head::End => return None,
+            Head::NotYet => return After::Idle(client.into_idle()),
+            Head::End => return After::Ended,
         };
         if ended == Ended::Broken {
             client.abort();
-            return None;
+            return After::Ended;
         }
         if !client.may_continue() {
             client.close().await;
-            return None;
+            return After::Ended;
         }
         client.link.rest();
         if !client.link.has_input() && !client.stay_warm().await {
-            return Some(client.into_idle());
+            return After::Idle(client.into_idle());
         }
     }
 }
@@ -352,6 +383,32 @@ impl<'w> Client<'w> {
         None
     }
 
+    /// Whether what comes first is the preface of HTTP/2 (RFC 9113, section 3.4): no method begins like it.
+    async fn speaks_http2(&mut self) -> bool {
+        loop {
+            let input = self.link.head_input();
+            let here = input.len().min(PREFACE_SIGN.len());
+            if input[..here] != PREFACE_SIGN[..here] {
+                return false;
+            }
+            if here == PREFACE_SIGN.len() {
+                return true;
+            }
+            // What does not come, or too late, is found so again by whoever waits for a head.
+            match poll_fn(|cx| self.poll_more(cx)).await {
+                Some(Ok(n)) if n > 0 => {}
+                _ => return false,
+            }
+        }
+    }
+
+    /// Leaves the connection to HTTP/2, with what was read of it.
+    fn into_opened(mut self) -> h2::Opened {
+        self.worker.requests.put(std::mem::take(&mut self.request));
+        let inbox = std::mem::take(&mut self.link.mem.inbox);
+        h2::Opened { stream: self.link.into_stream(), peer: self.peer, timer: self.timer, inbox }
+    }
+
     /// Ready when a client has gone away that has sent more than is read: the end of its stream is behind that.
     #[cold]
     fn poll_left(&mut self, cx: &mut Context<'_>) -> Poll<()> {
@@ -441,6 +498,7 @@ impl<'w> Client<'w> {
             stream: self.link.into_stream(),
             peer: self.peer,
             greeting: self.greeting,
+            is_fresh: false,
             timer: self.timer,
             leaving: false,
         }

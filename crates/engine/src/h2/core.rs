@@ -1,0 +1,223 @@
+//! What the exchanges of an HTTP/2 connection share: its state on the wire, its output, and what came for each stream.
+//!
+//! Owns no socket: the [`super::session`] fills it from what it reads and sends what it holds. Borrowed for moments only,
+//! never across a wait.
+
+use std::cell::RefCell;
+use std::io;
+use std::rc::Rc;
+
+use wire::h2::{By, Connection, Gone, Handle, More};
+use wire::head::Field;
+
+use super::ready::Ready;
+
+/// Output beyond this waits for the client: exchanges are not asked for more.
+const OUT_BYTES: usize = 64 * 1024;
+/// Where the flags are in a frame's header, and which one ends a stream (RFC 9113, sections 4.1 and 6.1).
+const FLAGS_AT: usize = 4;
+const END_STREAM: u8 = 0x1;
+/// Bytes of a body's buffer that are kept for the next stream in the same place.
+const KEPT_BODY_BYTES: usize = 16 * 1024;
+
+/// Shared by the session and the exchanges, all of one task.
+pub(super) type Shared = Rc<RefCell<Core>>;
+
+pub(super) struct Core {
+    pub(super) wire: Connection,
+    /// What is to be sent; written from `sent` on.
+    pub(super) out: Vec<u8>,
+    pub(super) sent: usize,
+    /// Bytes that were sent and are no longer in `out`.
+    passed: u64,
+    pub(super) ready: Ready,
+    places: Vec<Place>,
+    /// An exchange waits for room in `out`.
+    is_crowded: bool,
+}
+
+/// What came for a stream and was not taken.
+#[derive(Default)]
+struct Place {
+    body: Vec<u8>,
+    ended: bool,
+    trailers: Option<Box<OwnTrailers>>,
+    gone: Option<By>,
+}
+
+/// Trailer fields with the buffer that they point into.
+#[derive(Default)]
+pub(super) struct OwnTrailers {
+    pub(super) fields: Vec<Field>,
+    pub(super) buf: Vec<u8>,
+}
+
+/// What there is of a request's body.
+pub(super) enum Come {
+    /// Some of it; it is in the buffer that was given.
+    Data,
+    /// All of it was taken.
+    End(Option<Box<OwnTrailers>>),
+    /// Nothing yet.
+    Nothing,
+    /// No more of it will come.
+    Gone(By),
+}
+
+/// A DATA frame of a stream that may still be in the output.
+#[derive(Clone, Copy)]
+pub(super) struct LastFrame(u64);
+
+impl Core {
+    pub(super) fn new(wire: Connection, max_streams: usize) -> Shared {
+        Rc::new(RefCell::new(Self {
+            wire,
+            out: Vec::new(),
+            sent: 0,
+            passed: 0,
+            ready: Ready::new(max_streams),
+            places: Vec::new(),
+            is_crowded: false,
+        }))
+    }
+
+    /// A stream is there whose body follows unless it `ended`.
+    pub(super) fn begin(&mut self, stream: Handle, ended: bool) {
+        let slot = stream.slot as usize;
+        if self.places.len() <= slot {
+            self.places.resize_with(slot + 1, Place::default);
+        }
+        let place = &mut self.places[slot];
+        place.body.clear();
+        place.body.shrink_to(KEPT_BODY_BYTES);
+        (place.ended, place.trailers, place.gone) = (ended, None, None);
+        self.ready.set(slot);
+    }
+
+    /// More of a body came.
+    pub(super) fn come(&mut self, stream: Handle, bytes: &[u8], ends: bool) {
+        if let Some(place) = self.places.get_mut(stream.slot as usize) {
+            place.body.extend_from_slice(bytes);
+            place.ended |= ends;
+            self.ready.set(stream.slot as usize);
+        }
+    }
+
+    pub(super) fn ended_with(&mut self, stream: Handle, trailers: OwnTrailers) {
+        if let Some(place) = self.places.get_mut(stream.slot as usize) {
+            place.trailers = Some(Box::new(trailers));
+            place.ended = true;
+            self.ready.set(stream.slot as usize);
+        }
+    }
+
+    /// A stream was closed before its end.
+    pub(super) fn gone(&mut self, stream: Handle, by: By) {
+        if let Some(place) = self.places.get_mut(stream.slot as usize) {
+            place.gone = Some(by);
+            self.ready.set(stream.slot as usize);
+        }
+    }
+
+    /// The connection is: nothing more comes for any stream, and nothing goes.
+    pub(super) fn all_gone(&mut self) {
+        self.places.iter_mut().for_each(|place| place.gone = Some(By::Peer));
+        self.ready.set_below(self.places.len());
+    }
+
+    /// Whether a stream was closed before its end.
+    pub(super) fn is_gone(&self, stream: Handle) -> bool {
+        self.places[stream.slot as usize].gone.is_some()
+    }
+
+    /// Takes what is there of a body into `buffer`, which is empty.
+    pub(super) fn take(&mut self, stream: Handle, buffer: &mut Vec<u8>) -> Come {
+        let place = &mut self.places[stream.slot as usize];
+        if let Some(by) = place.gone {
+            return Come::Gone(by);
+        }
+        if !place.body.is_empty() {
+            std::mem::swap(&mut place.body, buffer);
+            return Come::Data;
+        }
+        if place.ended { Come::End(place.trailers.take()) } else { Come::Nothing }
+    }
+
+    /// So much of a body was used.
+    pub(super) fn consumed(&mut self, stream: Handle, bytes: usize) {
+        self.wire.consumed(stream, bytes, &mut self.out);
+    }
+
+    /// Bytes that wait to be sent.
+    pub(super) fn waiting(&self) -> usize {
+        self.out.len() - self.sent
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        self.waiting() >= OUT_BYTES
+    }
+
+    /// Takes some of an answer's body; nothing where the stream must wait, which is then woken in its turn.
+    pub(super) fn push(&mut self, stream: Handle, data: &[u8], last: &mut Option<LastFrame>) -> io::Result<usize> {
+        let mut taken = 0;
+        while taken < data.len() {
+            if self.is_full() {
+                self.is_crowded = true;
+                break;
+            }
+            let start = self.out.len();
+            let n = self.wire.put_data(stream, &data[taken..], More::Follows, &mut self.out).map_err(broken)?;
+            if n == 0 {
+                break;
+            }
+            *last = Some(LastFrame(self.passed + start as u64));
+            taken += n;
+        }
+        Ok(taken)
+    }
+
+    /// Ends an answer: by a flag of its last frame, if that has not been sent, else by an empty one.
+    pub(super) fn end(&mut self, stream: Handle, last: Option<LastFrame>) -> io::Result<()> {
+        let start = self.out.len();
+        self.wire.put_data(stream, &[], More::Ends, &mut self.out).map_err(broken)?;
+        let unsent = self.passed + self.sent as u64;
+        if let Some(LastFrame(at)) = last.filter(|last| last.0 >= unsent)
+            && let Ok(at) = usize::try_from(at - self.passed)
+        {
+            self.out.truncate(start);
+            self.out[at + FLAGS_AT] |= END_STREAM;
+        }
+        Ok(())
+    }
+
+    /// So many bytes more of the output were sent.
+    pub(super) fn flushed(&mut self, bytes: usize) {
+        self.sent += bytes;
+        if self.sent == self.out.len() {
+            self.passed += self.sent as u64;
+            self.out.clear();
+            self.sent = 0;
+        } else if self.sent >= OUT_BYTES {
+            // A client that never takes all would let it grow for as long as bodies are.
+            self.passed += self.sent as u64;
+            self.out.drain(..self.sent);
+            self.sent = 0;
+        }
+        if self.is_crowded && self.waiting() < OUT_BYTES / 2 {
+            self.is_crowded = false;
+            self.ready.set_below(self.places.len());
+        }
+    }
+
+    /// No stream is left: memory goes.
+    pub(super) fn rest(&mut self) {
+        self.places = Vec::new();
+        self.ready.shrink();
+        self.wire.shrink();
+    }
+}
+
+/// The stream is not there any more.
+pub(super) fn broken(_: Gone) -> io::Error {
+    io::ErrorKind::BrokenPipe.into()
+}

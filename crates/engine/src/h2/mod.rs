@@ -1,0 +1,12 @@
+//! HTTP/2 on sockets; what bytes mean is [`wire::h2`].
+//!
+//! A client's connection is one task ([`session`]) that reads, runs the exchanges of its streams by turns and writes once a
+//! turn. An exchange sees its stream as [`client::ClientStream`]; what both sides share is [`core`], and [`ready`] tells
+//! which exchanges can go on.
+
+mod client;
+mod core;
+mod ready;
+mod session;
+
+pub(crate) use session::{Opened, serve};
