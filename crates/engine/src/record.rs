@@ -138,6 +138,7 @@ fn line<D: Downstream>(worker: &Worker, down: &D, facts: &Facts) -> String {
         version: match request.version {
             Version::Http10 => "HTTP/1.0",
             Version::Http11 => "HTTP/1.1",
+            Version::Http2 => "HTTP/2.0",
         },
         status: facts.status,
         cause: facts.cause.map(Cause::code),

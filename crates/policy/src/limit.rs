@@ -245,7 +245,7 @@ mod tests {
         if value.is_some() {
             let end = u32::try_from(text.len()).unwrap();
             let (name, value) = (Span { start: 0, end: 5 }, Span { start: 5, end });
-            head.fields.push(Field { name, value, known: Name::Other, hop_by_hop: false });
+            head.fields.push(Field { name, value, known: Name::Other, ..Field::default() });
         }
         let mut hasher = DefaultHasher::new();
         by.hash_key(&Asker { client: client.parse().unwrap(), head: &head, buf: text.as_bytes() }, &mut hasher);

@@ -12,6 +12,8 @@ const PLAIN_PATH: u8 = 4;
 /// May stand in a registered name (RFC 3986, section 3.2.2) but for `%`, which hides other spellings of the same host,
 /// and the comma, which joined field values have.
 const HOST: u8 = 8;
+/// Lower-case letters, digits and hyphens, which names in HTTP/2 are made of but for rare ones.
+const LOWER_NAME: u8 = 16;
 
 static CLASSES: [u8; 256] = classes();
 
@@ -31,6 +33,9 @@ const fn classes() -> [u8; 256] {
         }
         if byte.is_ascii_alphanumeric() || is_one_of(byte, b"-._~!$&'()*+;=") {
             classes |= HOST;
+        }
+        if byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-' {
+            classes |= LOWER_NAME;
         }
         table[byte as usize] = classes;
         byte += 1;
@@ -69,6 +74,12 @@ pub(crate) fn after_token(bytes: &[u8]) -> &[u8] {
 #[inline]
 pub(crate) fn after_host_bytes(bytes: &[u8]) -> &[u8] {
     after_class(bytes, HOST)
+}
+
+/// What follows the lower-case letters, digits and hyphens at the front of `bytes`.
+#[inline]
+pub(crate) fn after_lower_name(bytes: &[u8]) -> &[u8] {
+    after_class(bytes, LOWER_NAME)
 }
 
 /// What follows the bytes of a request target at the front of `bytes`.

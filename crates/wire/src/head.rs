@@ -215,6 +215,8 @@ pub struct Field {
     /// Meant for this connection only (RFC 9110, section 7.6.1): listed by `Connection` or one of the fixed set.
     /// Never forwarded as it stands.
     pub hop_by_hop: bool,
+    /// The sender asked that no compression table holds it, here or further on (RFC 7541, section 7.1.3).
+    pub never_indexed: bool,
 }
 
 /// Request methods that matter to a proxy (RFC 9110, section 9).
@@ -259,6 +261,8 @@ pub enum Version {
     /// HTTP/1.1.
     #[default]
     Http11,
+    /// HTTP/2.
+    Http2,
 }
 
 /// How the end of a message body is found (RFC 9112, section 6.3).

@@ -1,10 +1,11 @@
-//! What bytes mean: HTTP/1.1 messages and the PROXY protocol.
+//! What bytes mean: HTTP/1.1 and HTTP/2 messages and the PROXY protocol.
 //!
 //! Owns parsing, framing and encoding as pure functions and small machines over byte slices. Sockets, buffers that
 //! grow, deadlines and decisions belong to `engine` and `policy`, which drive it.
 
 mod grammar;
 pub mod h1;
+pub mod h2;
 pub mod head;
 pub mod host;
 pub mod path;

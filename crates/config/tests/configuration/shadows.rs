@@ -83,7 +83,7 @@ fn request(host: &str, path: &str, header: Option<&str>, method: Method) -> (Req
     let mut head = Request { method, authority: span(host), path: span(path), ..Request::default() };
     head.method_span = span(if method == Method::Get { "GET" } else { "POST" });
     if let Some(value) = header {
-        head.fields.push(Field { name: span("x"), value: span(value), known: Name::Other, hop_by_hop: false });
+        head.fields.push(Field { name: span("x"), value: span(value), known: Name::Other, ..Field::default() });
     }
     (head, buf)
 }

@@ -173,6 +173,7 @@ fn put_forwarding(out: &mut Vec<u8>, head: &RequestHead<'_>) {
     out.extend_from_slice(match request.version {
         Version::Http10 => b"Via: 1.0 evenkeel\r\n",
         Version::Http11 => b"Via: 1.1 evenkeel\r\n",
+        Version::Http2 => b"Via: 2.0 evenkeel\r\n",
     });
 }
 
@@ -305,7 +306,7 @@ fn frame(client: Client, framing: Framing) -> Begun {
 
 fn put_connection(out: &mut Vec<u8>, version: Version, keep_alive: bool) {
     match (version, keep_alive) {
-        (Version::Http11, true) => {}
+        (Version::Http11 | Version::Http2, true) => {}
         (Version::Http10, true) => out.extend_from_slice(b"Connection: keep-alive\r\n"),
         (_, false) => out.extend_from_slice(b"Connection: close\r\n"),
     }

@@ -182,7 +182,7 @@ impl Sent {
     pub(crate) fn header(mut self, name: &str, value: &str) -> Self {
         let known = if name.eq_ignore_ascii_case("cookie") { Name::Cookie } else { Name::Other };
         let (name, value) = (self.span(name), self.span(value));
-        self.head.fields.push(Field { name, value, known, hop_by_hop: false });
+        self.head.fields.push(Field { name, value, known, ..Field::default() });
         self
     }
 

@@ -262,7 +262,8 @@ pub fn trailer_fields(section: &[u8], out: &mut Vec<Field>) -> Result<(), Malfor
     Ok(())
 }
 
-fn may_come_late(field: &Field, section: &[u8]) -> bool {
+/// Whether a field may stand in trailers.
+pub(crate) fn may_come_late(field: &Field, section: &[u8]) -> bool {
     /// Besides those with a [`Name`], none of which may come late.
     const FORBIDDEN: [&[u8]; 15] = [
         b"age",

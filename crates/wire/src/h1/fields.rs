@@ -34,6 +34,7 @@ impl Line<'_> {
             value: Span::new(value, value + self.value.len()),
             known,
             hop_by_hop: known != Name::Other && known.is_hop_by_hop(),
+            never_indexed: false,
         }
     }
 }

@@ -14,6 +14,9 @@ pub use crate::Malformed;
 pub use answer::parse_answer;
 pub use request::parse_request;
 
+pub(crate) use request::method_of;
+pub(crate) use target::read_path;
+
 /// Limits on a head; each has its own refusal.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {

@@ -142,7 +142,7 @@ fn read_other_method(buf: &[u8], start: usize, out: &mut Request) -> Result<usiz
 
 /// Methods are case-sensitive (RFC 9110, section 9.1).
 #[inline]
-fn method_of(token: &[u8]) -> Method {
+pub(crate) fn method_of(token: &[u8]) -> Method {
     match token {
         b"GET" => Method::Get,
         b"HEAD" => Method::Head,

@@ -51,6 +51,44 @@ fn scan_origin_form(buf: &[u8], start: usize, out: &mut Request) -> Result<Targe
     Ok(Target { end, unusual })
 }
 
+/// Reads a target that HTTP/2 gives as a value of its own, in `buf[at]`: origin-form, or `*` for OPTIONS. `out`, which knows
+/// its method, gets the path and the query.
+#[inline]
+pub(crate) fn read_path(buf: &[u8], at: Span, limit: usize, out: &mut Request) -> Result<(), Refusal> {
+    let value = at.of(buf);
+    if value.len() > limit {
+        return Err(Refusal { status: 414, why: "request target too long" });
+    }
+    let end = at.end as usize;
+    if value == b"*" {
+        (out.path, out.query) = (at, Span::new(end, end));
+        let allowed = out.method == Method::Options;
+        return if allowed { Ok(()) } else { Err(Refusal::bad("target * with a method other than OPTIONS")) };
+    }
+    if value.first() != Some(&b'/') {
+        return Err(Refusal::bad("request target is not a path"));
+    }
+    let (mut rest, unusual) = after_path(value);
+    out.path = Span::new(at.start as usize, end - rest.len());
+    let mut query = end - rest.len();
+    if let [b'?', from_query @ ..] = rest {
+        query = end - from_query.len();
+        rest = after_target(from_query);
+        out.has_query = true;
+    }
+    if !rest.is_empty() {
+        let is_fragment = rest.starts_with(b"#");
+        let why =
+            if is_fragment { "fragment in the request target" } else { "invalid character in the request target" };
+        return Err(Refusal::bad(why));
+    }
+    out.query = Span::new(query, end);
+    if unusual {
+        path::normalise(out.path.of(buf), &mut out.normal_path).map_err(Refusal::bad)?;
+    }
+    Ok(())
+}
+
 /// What follows the path at the front of `bytes`, and whether the path may differ from its normal form.
 #[inline(always)]
 fn after_path(bytes: &[u8]) -> (&[u8], bool) {
