@@ -7,16 +7,9 @@ use std::time::Instant;
 
 use serde_json::Value;
 
-use crate::harness::{Backend, Evenkeel, GET, Load, OK, Setup, eventually, figure};
+use crate::harness::{BUSY, Backend, Evenkeel, GET, Load, OK, Setup, eventually, figure, with_one_and_four_workers};
 
-const BUSY: &str = "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n";
 const CLIENTS: usize = 16;
-
-fn with_one_and_four_workers(drill: impl Fn(usize)) {
-    for workers in [1, 4] {
-        drill(workers);
-    }
-}
 
 /// Backends that all fail while the dependency that they share does.
 struct Shared {
