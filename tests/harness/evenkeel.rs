@@ -295,6 +295,12 @@ impl Evenkeel {
         self.status()["listeners"][0][name].as_u64().unwrap_or_else(|| panic!("no counter {name}"))
     }
 
+    /// Waits until a counter of listener `web` has this value: exchanges are counted after their answers went out.
+    #[track_caller]
+    pub(crate) fn wait_for_counter(&self, name: &str, value: u64) {
+        eventually(&format!("{name} is {value}"), || self.counter(name) == value);
+    }
+
     /// A field of each backend of pool `app`.
     #[track_caller]
     pub(crate) fn backends(&self, field: &str) -> Vec<Value> {
