@@ -5,15 +5,15 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use crate::harness::{BUSY, Backend, Evenkeel, GET, Load, Method, OK, Setup, Wire, eventually};
+use crate::harness::{BUSY, Backend, Evenkeel, GET, Gate, Load, Method, OK, Setup, Wire, eventually};
 
 /// How many requests a backend serves at once, and the most it ever did.
 #[derive(Default)]
 struct Crowd {
     now: AtomicUsize,
     most: AtomicUsize,
-    /// While set, no answer is given.
-    held: AtomicBool,
+    /// While it is closed, no answer is given.
+    gate: Gate,
     /// While set, the answer is 503.
     is_sick: AtomicBool,
     /// Targets in the order of their coming.
@@ -22,9 +22,7 @@ struct Crowd {
 
 impl Crowd {
     fn holding() -> Arc<Self> {
-        let crowd = Self::default();
-        crowd.held.store(true, Ordering::SeqCst);
-        Arc::new(crowd)
+        Arc::new(Self { gate: Gate::closed(), ..Self::default() })
     }
 
     fn backend(self: &Arc<Self>) -> Backend {
@@ -35,9 +33,7 @@ impl Crowd {
                 crowd.targets.lock().unwrap().push(request.target().to_owned());
                 let now = crowd.now.fetch_add(1, Ordering::SeqCst) + 1;
                 crowd.most.fetch_max(now, Ordering::SeqCst);
-                while crowd.held.load(Ordering::SeqCst) {
-                    std::thread::sleep(Duration::from_millis(2));
-                }
+                crowd.gate.pass();
                 crowd.now.fetch_sub(1, Ordering::SeqCst);
                 conn.send(if crowd.is_sick.load(Ordering::SeqCst) { BUSY } else { OK });
             }
@@ -53,7 +49,7 @@ impl Crowd {
     }
 
     fn open(&self) {
-        self.held.store(false, Ordering::SeqCst);
+        self.gate.open();
     }
 
     fn targets(&self) -> Vec<String> {
