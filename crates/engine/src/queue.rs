@@ -1,4 +1,4 @@
-//! Caps on running requests, and the queue before a pool whose backends are all at theirs (DESIGN D10).
+//! Caps on running requests, and the queue before a pool whose backends are all at theirs (decision 0017, D10).
 //!
 //! Owns places: each running attempt at a backend of such a pool holds one, over the whole process. Pools without a cap
 //! have none of this. The line is entered only under saturation; while anybody waits, newcomers go behind, and a place

@@ -1,6 +1,6 @@
 //! The request body of one exchange over all its attempts.
 //!
-//! Owns what is kept of sent bytes for a repetition (DESIGN D12): everything for idempotent methods up to a limit; for
+//! Owns what is kept of sent bytes for a repetition (decision 0017, D12): everything for idempotent methods up to a limit; for
 //! others only what was taken from the client but never sent.
 
 use std::task::{Context, Poll};
