@@ -77,6 +77,7 @@ impl Connections {
     }
 
     /// How many are open or being opened.
+    #[cfg(test)]
     pub(crate) fn open(&self) -> u32 {
         self.open.load(Ordering::Relaxed)
     }

@@ -37,20 +37,6 @@ macro_rules! counters {
         $(#[$doc])*
         #[derive(Debug, Default)]
         pub struct $name { $($(#[$fdoc])* pub $field: Counter),* }
-
-        impl $name {
-            /// Names in the order of [`Self::add_to`].
-            pub const NAMES: &'static [&'static str] = &[$(stringify!($field)),*];
-            /// How many there are.
-            pub const COUNT: usize = Self::NAMES.len();
-
-            /// Adds each counter to its place in `totals`.
-            pub fn add_to(&self, totals: &mut [u64; Self::COUNT]) {
-                for (total, counter) in totals.iter_mut().zip([$(&self.$field),*]) {
-                    *total += counter.get();
-                }
-            }
-        }
     };
 }
 

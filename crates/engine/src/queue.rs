@@ -138,7 +138,7 @@ pub(crate) enum NoTurn {
 /// Between two looks at how many can run at once.
 const PLACES_MS: u64 = 25;
 
-/// A place in the line; given up when dropped, together with what it was granted.
+/// A turn in the line; given up when dropped, together with what it was granted.
 #[derive(Debug)]
 pub(crate) struct Ticket {
     shared: Arc<Shared>,
