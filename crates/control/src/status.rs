@@ -1,4 +1,7 @@
 //! What is true now, as plain values; `admin` gives them to people and programs.
+//!
+//! Owns [`Handle`], by which the other threads ask and change things, and the sums over workers. Spelling and units of what
+//! people read are `admin`'s.
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
