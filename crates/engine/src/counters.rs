@@ -159,7 +159,7 @@ pub struct WorkerCounters {
     pub routes: Vec<RouteCounters>,
     /// Requests refused by shortage and urgency, in the order of their kinds.
     pub shed: [[Counter; Urgency::ALL.len()]; Shortage::ALL.len()],
-    /// Access log lines that were dropped because the log could not keep up.
+    /// Access log lines, and other reports, that were dropped because `control` was behind.
     pub log_dropped: Counter,
 }
 
