@@ -251,7 +251,7 @@ fn many_thousand_blocks_are_one_command_and_cost_nobody_else() {
         let networks: Vec<String> =
             (0..5_000_u32).map(|n| format!("10.{}.{}.0/24", 20 * half + n / 256, n % 256)).collect();
         let args: Vec<&str> = ["block"].into_iter().chain(networks.iter().map(String::as_str)).collect();
-        assert_eq!(run(&front, &args), "5000 networks are blocked until it is lifted\n");
+        assert_eq!(run(&front, &args), "5000 networks are blocked until they are lifted\n");
     }
     assert_eq!(front.status()["process"]["blocks"], 10_000);
     assert!(front.serves("127.0.0.1"));

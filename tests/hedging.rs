@@ -1,13 +1,13 @@
 //! Hedged requests: a second attempt beside a slow first one. The drill prints what that does to the slowest answers, and
 //! what it costs.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::harness::{Backend, Evenkeel, GET, Method, OK, Setup, Wire, eventually, figure};
+use crate::harness::{Backend, Evenkeel, GET, Method, OK, PATIENCE, Setup, Wire, eventually, figure};
 
 const CLIENTS: u64 = 8;
 const REQUESTS: u64 = 500;
@@ -116,4 +116,34 @@ fn only_chosen_routes_are_hedged_and_the_log_says_so() {
         assert_eq!((&first["backend"], &first["cause"]), (&good.address.as_str().into(), &Value::Null));
         assert_eq!(lines.lines().filter(|line| line.contains(hedge)).count(), 1);
     }
+}
+
+#[test]
+fn a_body_that_has_not_come_whole_is_never_sent_as_whole_by_a_second_attempt() {
+    let folder = tempfile::tempdir().unwrap();
+    let (deaf, is_deaf) = std::sync::mpsc::channel();
+    let (done, wait) = std::sync::mpsc::channel::<()>();
+    let wait = Mutex::new(wait);
+    // Over a Unix socket, who reads no more may still be silent for as long as it likes.
+    let first = Backend::unix(folder.path().join("first.sock"), move |conn| {
+        conn.head()?;
+        conn.wire.stop_reading();
+        let _ = deaf.send(());
+        let _ = wait.lock().unwrap().recv_timeout(PATIENCE);
+        Ok(())
+    });
+    let second = Backend::answering(OK);
+    let front = Setup::over([&first.address, &second.address].map(String::as_str))
+        .pool("policy = \"first\"\ntimeouts = { first_byte = \"1s\" }\neject = \"off\"\nhedge = { after = \"100ms\" }")
+        .pool("retry = { body_buffer = \"1MiB\" }")
+        .start();
+    let mut client = front.client();
+    client.send("PUT / HTTP/1.1\r\nHost: shop.example\r\nTransfer-Encoding: chunked\r\n\r\n");
+    is_deaf.recv().unwrap();
+    // More than is read before the first write fails.
+    let body = "body".repeat(100_000);
+    client.send(format!("{:x}\r\n{body}\r\n0\r\n\r\n", body.len()));
+    assert_eq!(client.answer(Method::Other).status(), 200);
+    assert!(second.request().body_text() == body, "{} bytes", second.request().body.len());
+    done.send(()).unwrap();
 }

@@ -115,6 +115,14 @@ impl Wire {
         };
     }
 
+    /// Reads no more.
+    pub(crate) fn stop_reading(&self) {
+        let _ = match &self.socket {
+            Socket::Tcp(stream) => stream.shutdown(Shutdown::Read),
+            Socket::Unix(stream) => stream.shutdown(Shutdown::Read),
+        };
+    }
+
     /// Ends the connection with a reset.
     pub(crate) fn reset(self) {
         socket2::SockRef::from(self.stream()).set_linger(Some(Duration::ZERO)).unwrap();
