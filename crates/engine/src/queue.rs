@@ -1,4 +1,4 @@
-//! Caps on running requests, and the queue before a pool whose backends are all at theirs (DESIGN D10).
+//! Caps on running requests, and the queue before a pool whose backends are all at theirs (decision 0017, D10).
 //!
 //! Owns places: each running attempt at a backend of such a pool holds one, over the whole process. Pools without a cap
 //! have none of this. The line is entered only under saturation; while anybody waits, newcomers go behind, and a place
@@ -138,7 +138,7 @@ pub(crate) enum NoTurn {
 /// Between two looks at how many can run at once.
 const PLACES_MS: u64 = 25;
 
-/// A place in the line; given up when dropped, together with what it was granted.
+/// A turn in the line; given up when dropped, together with what it was granted.
 #[derive(Debug)]
 pub(crate) struct Ticket {
     shared: Arc<Shared>,

@@ -21,6 +21,10 @@ const NEVER: Millis = Millis::MAX;
 const LATE: Millis = Millis::MAX - 1;
 /// Sweeps are at least this far apart, which is also how late a deadline may fire.
 const RESOLUTION_MS: Millis = 10;
+/// A sweep that comes this much too late has been held up, and so has the news that others may have sent in time.
+const HELD_UP_MS: Millis = 50;
+/// Sockets of which the runtime hears in one look.
+const HEARD_AT_ONCE: usize = 1024;
 /// Longest representable wait; longer ones fire early and are set again by nobody, so `config` stays below it.
 const LONGEST_MS: u128 = 24 * 24 * 3600 * 1000;
 
@@ -174,6 +178,7 @@ impl Timers {
             let next = std::future::poll_fn(|cx| self.poll_wanted(cx)).await;
             let soonest = Instant::now() + Duration::from_millis(u64::from(RESOLUTION_MS));
             self.sleep_until_or_earlier(self.instant(next).max(soonest)).await;
+            self.hear().await;
             self.sweep();
         }
     }
@@ -206,6 +211,18 @@ impl Timers {
             sleep.as_mut().poll(cx)
         })
         .await;
+    }
+
+    /// After a pause of the process (SIGSTOP, a frozen container, a suspended machine) deadlines may fire before the runtime
+    /// has looked at its sockets. What has come meanwhile is heard first: nobody is late whose word is here.
+    async fn hear(&self) {
+        let (now, next) = (self.millis(Instant::now()), self.table.borrow().next_sweep);
+        if next.is_some_and(|next| reached(now, next.wrapping_add(HELD_UP_MS))) {
+            for _ in 0..=self.len() / HEARD_AT_ONCE {
+                // Comes back when the runtime has looked.
+                tokio::task::yield_now().await;
+            }
+        }
     }
 
     fn sweep(&self) {

@@ -1,4 +1,7 @@
 //! Answers of our own: errors, fixed answers, redirects.
+//!
+//! Owns their heads and bodies, and how they go out to clients that read slowly. When there is one to give is for the
+//! exchange to say, which status and words a cause has for [`crate::cause`].
 
 use std::borrow::Cow;
 use std::future::poll_fn;

@@ -292,6 +292,7 @@ impl<'a, D: Downstream> Proxied<'a, D> {
             Poll::Pending | Poll::Ready(Ok(())) => Ok(()),
             Poll::Ready(Err(PumpError::Sink)) => {
                 up.link.writing_failed();
+                self.feed.is_cut = true;
                 Ok(())
             }
             Poll::Ready(Err(PumpError::Source(cut))) => Err(request_cut(&cut)),

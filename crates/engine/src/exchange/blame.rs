@@ -1,4 +1,7 @@
-//! Whose fault an attempt's failure was, for passive health.
+//! Whose fault an attempt's failure was, for passive health and the breaker.
+//!
+//! Owns the step from how an attempt ended to a fault of its backend, or to nobody's. What follows from faults is
+//! [`policy::outlier`]'s and [`policy::breaker`]'s to say. Driven by `proxied` and `hedge`, at each end of an attempt.
 
 use policy::breaker::Outcome;
 use policy::outlier::{Fault, Trial as Told};

@@ -89,7 +89,7 @@ impl<'a, D: Downstream> Proxied<'a, D> {
     pub(super) fn begin_rival(&mut self) -> Option<Box<Rival<'a>>> {
         let Hedge { budget_percent, .. } = self.target.hedge?;
         let (pool, now) = (self.target.pool, Instant::now());
-        let is_sent = self.feed.done && self.feed.is_replayable();
+        let is_sent = self.feed.done && !self.feed.is_cut && self.feed.is_replayable();
         if !is_sent || circuit::of(self.worker, pool).is_some_and(|circuit| !circuit.is_closed()) {
             return None;
         }

@@ -1,4 +1,4 @@
-//! The relay carries several exchanges in one task (DESIGN D6): a mock of an HTTP/2-like connection with two streams
+//! The relay carries several exchanges in one task (decision 0017, D6): a mock of an HTTP/2-like connection with two streams
 //! drives them, without a task for each, before real backend sockets. Beside it, whole connections over real sockets,
 //! one file for each concern.
 
