@@ -26,8 +26,9 @@
 //! does not take the output: answers to PING and SETTINGS go there too, so that it is what bounds them.
 //!
 //! Heads are written field by field through a [`HeadWriter`], so that rules about fields run over them without a copy.
-//! [`Connection::put_data`] writes one frame as far as windows allow; when it takes nothing, the stream waits, and
-//! [`Connection::next_writable`] names it when its turn has come. Ask for it after each batch of events.
+//! [`Connection::put_data`] writes one frame as far as windows allow; when it does not take all, the stream waits, and
+//! [`Connection::next_writable`] names it when its turn has come, one frame for each in their order. Ask for it after each
+//! batch of events, and after each write that made room in the output.
 //!
 //! # Streams
 //! A stream is named by a [`Handle`]; it has its place from its head until [`Connection::release`], whatever the peer does:

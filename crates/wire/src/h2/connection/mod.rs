@@ -334,7 +334,7 @@ impl Connection {
     }
 
     /// The next stream that waited to send and may do so now. Write to it before asking again: what it takes is not there
-    /// for the next. Nothing is lost by not asking.
+    /// for the next. Ask until there is none, or the output is full.
     pub fn next_writable(&mut self) -> Option<Handle> {
         while self.send_window.available() > 0 {
             let stream = self.turns.pop_front()?;

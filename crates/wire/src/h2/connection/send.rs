@@ -180,8 +180,8 @@ impl Connection {
     }
 
     /// Writes some of `data` in one frame, as much as windows and the size of a frame allow; returns how much. If that is
-    /// all and `more` is `Ends`, the stream ends with it. If it is nothing although there is data, the stream waits:
-    /// [`Connection::next_writable`] names it in its turn.
+    /// all and `more` is `Ends`, the stream ends with it. If it is not all, the stream waits, and takes nothing until
+    /// [`Connection::next_writable`] names it.
     ///
     /// # Errors
     /// The stream is not there any more, or has ended.
@@ -190,12 +190,10 @@ impl Connection {
         let found = self.streams.get(stream).filter(|found| found.state.can_send()).ok_or(Gone)?;
         let frame = MAX_DATA_BYTES.min(self.peer.max_frame as usize);
         let window = found.send_window.available().min(self.send_window.available());
-        let length = data.len().min(frame).min(window);
+        let length = if found.waits == Waits::No { data.len().min(frame).min(window) } else { 0 };
         let ends = more == More::Ends && length == data.len();
         if length == 0 && !ends {
-            if !data.is_empty() {
-                self.wait(stream);
-            }
+            self.wait(stream, data);
             return Ok(0);
         }
         found.send_window.take(length);
@@ -210,12 +208,18 @@ impl Connection {
         out.extend_from_slice(&data[..length]);
         if ends {
             self.end_sending(stream);
+        } else {
+            self.wait(stream, &data[length..]);
         }
         Ok(length)
     }
 
-    /// The stream has something to send and no window.
-    fn wait(&mut self, stream: Handle) {
+    /// The stream has `rest` to send, if that is not empty: it waits for its window, or for its turn.
+    #[inline]
+    fn wait(&mut self, stream: Handle, rest: &[u8]) {
+        if rest.is_empty() {
+            return;
+        }
         let Some(found) = self.streams.get(stream).filter(|found| found.waits == Waits::No) else { return };
         if found.send_window.available() == 0 {
             found.waits = Waits::Window;

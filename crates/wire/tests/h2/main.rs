@@ -1,0 +1,6 @@
+//! HTTP/2: RFC 9113 section by section against raw frames, abuse with figures, dialogues with another implementation, and
+//! flow control from seeds.
+
+mod abuse;
+mod peer;
+mod rfc9113;
