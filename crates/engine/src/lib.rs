@@ -34,6 +34,7 @@ mod sys;
 #[cfg(test)]
 mod testing;
 mod timers;
+pub mod tls;
 mod worker;
 
 pub use buffered::Buffered;
