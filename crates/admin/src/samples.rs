@@ -161,6 +161,7 @@ pub(crate) fn plan(pool: Pool) -> Plan {
         target_bytes: 8 << 10,
         body_bytes: None,
         buffered: 64 << 20,
+        handshakes: 100,
     };
     Plan {
         generation: 1,
@@ -174,6 +175,7 @@ pub(crate) fn plan(pool: Pool) -> Plan {
         router: Router::compile(&[]),
         pools: vec![pool],
         error_pages: Vec::new(),
+        secret: None,
     }
 }
 
@@ -191,6 +193,7 @@ pub(crate) fn pool(addr: SocketAddr, health: Option<HealthCheck>) -> Pool {
             state: Wanted::Ready,
             max_requests: None,
             caps: Default::default(),
+            tls: false,
         }],
         health,
         eject: None,
@@ -205,5 +208,6 @@ pub(crate) fn pool(addr: SocketAddr, health: Option<HealthCheck>) -> Pool {
         slow_start: None,
         spill_over: None,
         subset: None,
+        tls: None,
     }
 }

@@ -92,6 +92,7 @@ pub(crate) mod code {
     pub(crate) const NO_LISTENER: &str = "no-listener";
     pub(crate) const NO_BACKEND: &str = "no-backend";
     pub(crate) const TOO_MANY: &str = "too-many";
+    pub(crate) const CERTIFICATE: &str = "certificate";
     pub(crate) const DEFECT: &str = "defect";
 
     /// Those that say something of one written value alone, and so stay true beside a syntax error elsewhere.

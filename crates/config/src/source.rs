@@ -19,6 +19,18 @@ pub trait Source {
     /// The reason why the pattern or the folder cannot be read.
     fn glob(&self, base: &Path, pattern: &str) -> Result<Vec<PathBuf>, String>;
 
+    /// The bytes of a file that is no text.
+    ///
+    /// # Errors
+    /// The reason, as people should read it.
+    fn bytes(&self, path: &Path) -> Result<Vec<u8>, String>;
+
+    /// What is in a folder, in the order of names; `None` if it is none.
+    fn list(&self, folder: &Path) -> Option<Vec<PathBuf>>;
+
+    /// Seconds since 1970, for what expires.
+    fn now(&self) -> i64;
+
     /// The value of an environment variable, if it is set.
     fn env(&self, name: &str) -> Option<String>;
 }
@@ -28,6 +40,7 @@ pub trait Source {
 pub struct Memory {
     files: BTreeMap<PathBuf, String>,
     env: BTreeMap<String, String>,
+    now: i64,
 }
 
 impl Memory {
@@ -52,7 +65,37 @@ impl Memory {
     }
 }
 
+impl Memory {
+    /// At a time, in seconds since 1970.
+    #[must_use]
+    pub fn at(mut self, now: i64) -> Self {
+        self.now = now;
+        self
+    }
+}
+
 impl Source for Memory {
+    fn bytes(&self, path: &Path) -> Result<Vec<u8>, String> {
+        self.read(path).map(String::into_bytes)
+    }
+
+    fn list(&self, folder: &Path) -> Option<Vec<PathBuf>> {
+        let folder = plain(folder);
+        let inside: Vec<PathBuf> = self
+            .files
+            .keys()
+            .filter_map(|path| path.strip_prefix(&folder).ok()?.components().next().map(|first| folder.join(first)))
+            .filter(|path| *path != folder)
+            .collect();
+        let mut inside = inside;
+        inside.dedup();
+        (!inside.is_empty()).then_some(inside)
+    }
+
+    fn now(&self) -> i64 {
+        self.now
+    }
+
     fn read(&self, path: &Path) -> Result<String, String> {
         self.files.get(&plain(path)).cloned().ok_or_else(|| "no such file".to_owned())
     }

@@ -16,6 +16,7 @@ mod access_log;
 mod adaptive;
 mod backends;
 mod blocks;
+mod certificates;
 mod clock;
 mod descriptors;
 mod evidence;
@@ -34,6 +35,7 @@ mod status;
 
 pub use backends::{Event, State};
 pub use blocks::{BlockOrder, BlockStatus, BlocksFull};
+pub use certificates::{CertificateStatus, TlsStatus};
 pub use descriptors::{Descriptors, descriptors_wanted};
 pub use engine::{CircuitFigures, QueueFigures};
 pub use lifecycle::{End, GRACE, Signals};

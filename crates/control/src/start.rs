@@ -18,6 +18,7 @@ use tokio::sync::mpsc::{Receiver, channel};
 use crate::access_log::{AccessLog, Closed};
 use crate::adaptive::Caps;
 use crate::backends::Backends;
+use crate::certificates::Keeper;
 use crate::clock::{Clock, dice};
 use crate::descriptors;
 use crate::failures::Ring;
@@ -62,7 +63,8 @@ impl Control {
         let runtime = Builder::new_current_thread().enable_all().max_blocking_threads(LOOKUPS_AT_ONCE).build()?;
         let addresses = groups.iter().map(|group| (group.listener, group.address.clone())).collect();
         let (reports, taken) = channel(QUEUE);
-        let engine = Engine::start(Arc::clone(&plan), groups, workers, reports.clone())?;
+        let (keeper, tls) = Keeper::new(&plan)?;
+        let engine = Engine::start(Arc::clone(&plan), groups, workers, reports.clone(), tls)?;
         let shared = Arc::clone(engine.shared());
         shared.connection_limit.store(descriptors.connections(plan.limits.connections), Ordering::Relaxed);
         let engine = Arc::new(Mutex::new(Some(engine)));
@@ -73,6 +75,7 @@ impl Control {
             failures: Mutex::new(Ring::default()),
             losses: log.as_ref().map(|log| Arc::clone(log.losses())),
             shortage: Arc::default(),
+            certificates: keeper.records(),
             plan,
             shared,
             addresses,
@@ -81,7 +84,7 @@ impl Control {
         let handle = Handle { record: Arc::new(record) };
         let limit = shortage::for_connections(descriptors.allowed);
         let watch = handle.watch(limit);
-        let plane = Plane { handle: handle.clone(), engine: Arc::clone(&engine), log, reports: taken, watch };
+        let plane = Plane { handle: handle.clone(), engine: Arc::clone(&engine), log, reports: taken, watch, keeper };
         let thread = plane.spawn(runtime)?;
         handle.tell_addresses();
         Ok(Self { handle, engine, reports, thread })
@@ -114,6 +117,7 @@ struct Plane {
     log: Option<AccessLog>,
     reports: Receiver<Report>,
     watch: Watch,
+    keeper: Keeper,
 }
 
 impl Plane {
@@ -144,6 +148,7 @@ impl Plane {
         let lookups = Arc::new(Semaphore::new(LOOKUPS_AT_ONCE));
         let record = &self.handle.record;
         let caps = Caps::new(&record.plan, Arc::clone(&record.shared), record.clock);
+        let shared = Arc::clone(&record.shared);
         let clerk = Clerk::new(self.handle, roster.bells, self.log, Arc::clone(desk));
         let log = runtime.block_on(async {
             for (n, (name, answers)) in roster.names.into_iter().enumerate() {
@@ -152,6 +157,7 @@ impl Plane {
             tokio::spawn(announce_weights(Arc::clone(desk)));
             tokio::spawn(self.watch.keep());
             tokio::spawn(caps.keep());
+            tokio::spawn(self.keeper.keep(shared));
             for round in roster.agents {
                 tokio::spawn(round.keep(Arc::clone(desk)));
             }

@@ -15,6 +15,7 @@ use policy::plan::{Listener, ListenerId, Plan, Pool, PoolId, Route};
 use crate::access_log::Losses;
 use crate::backends::{Backends, Event, Record, State};
 use crate::blocks::Book;
+use crate::certificates::{Records, TlsStatus};
 use crate::clock::Clock;
 use crate::failures::Ring;
 use crate::shortage::{OverloadStatus, Seen};
@@ -104,7 +105,7 @@ impl ProcessState {
 
 /// A listener; the counters are those of `engine::counters::ListenerCounters`.
 #[derive(Clone, Debug)]
-#[expect(missing_docs, reason = "each field is the counter of the same name")]
+#[expect(missing_docs, reason = "each field without a comment is the counter of the same name")]
 pub struct ListenerStatus {
     /// Its name.
     pub name: String,
@@ -134,6 +135,14 @@ pub struct ListenerStatus {
     pub aborted: u64,
     pub truncated: u64,
     pub tunnels: u64,
+    pub handshakes: u64,
+    pub resumed: u64,
+    pub handshake_failures: u64,
+    pub handshake_timeouts: u64,
+    pub handshakes_refused: u64,
+    pub plain_requests: u64,
+    /// Its certificates; `None` where it speaks plain text.
+    pub tls: Option<TlsStatus>,
 }
 
 /// A pool.
@@ -232,6 +241,7 @@ pub(crate) struct ProcessRecord {
     pub(crate) failures: Mutex<Ring>,
     pub(crate) shortage: Arc<Seen>,
     pub(crate) losses: Option<Arc<Losses>>,
+    pub(crate) certificates: Arc<Records>,
     pub(crate) addresses: Vec<(ListenerId, String)>,
     pub(crate) clock: Clock,
 }
@@ -363,6 +373,13 @@ impl ProcessRecord {
             aborted: sum(|c| &c.aborted),
             truncated: sum(|c| &c.truncated),
             tunnels: sum(|c| &c.tunnels),
+            handshakes: sum(|c| &c.handshakes),
+            resumed: sum(|c| &c.resumed),
+            handshake_failures: sum(|c| &c.handshake_failures),
+            handshake_timeouts: sum(|c| &c.handshake_timeouts),
+            handshakes_refused: sum(|c| &c.handshakes_refused),
+            plain_requests: sum(|c| &c.plain_requests),
+            tls: self.certificates.of(usize::from(id.0)),
         }
     }
 

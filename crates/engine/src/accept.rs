@@ -191,7 +191,8 @@ fn admit_tcp(worker: &Rc<Worker>, (id, local): (ListenerId, SocketAddr), stream:
         return;
     }
     if worker.refuses_address(id, ip) {
-        return Stream::Tcp(stream).end_with_reset();
+        let mut stream = Stream::Tcp(stream);
+        return stream.end_with_reset();
     }
     match less_loaded(worker).or_else(|| roomier(worker)) {
         Some(other) => hand_on(worker, other, (id, stream, peer)),
@@ -260,6 +261,7 @@ fn open(worker: &Rc<Worker>, (id, local): (ListenerId, SocketAddr), stream: Stre
         listener: id,
         local_ip: if is_unix { IpAddr::V4(Ipv4Addr::UNSPECIFIED) } else { local.ip() },
         local_port: local.port(),
+        secure: false,
     };
     let greeting = if listener.proxy_protocol { Greeting::Proxy } else { Greeting::None };
     let connection = Connection::new(worker, stream, peer, greeting);

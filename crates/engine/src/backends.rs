@@ -306,7 +306,7 @@ impl WorkerPool {
         for (index, (backend, counters)) in self.backends.iter().zip(counters).enumerate() {
             let mut idle = backend.idle.borrow_mut();
             let before = idle.len();
-            idle.retain(|idle| {
+            idle.retain_mut(|idle| {
                 let rest = idle.stream.rest();
                 if rest == Rest::Unasked {
                     talking.push(index);
@@ -320,7 +320,7 @@ impl WorkerPool {
 
     fn take_idle(&self, backend: usize, counters: &BackendCounters) -> Result<Option<Idle>, Unasked> {
         loop {
-            let Some(idle) = self.backends[backend].idle.borrow_mut().pop() else { return Ok(None) };
+            let Some(mut idle) = self.backends[backend].idle.borrow_mut().pop() else { return Ok(None) };
             counters.idle.sub(1);
             match idle.stream.rest() {
                 Rest::Quiet => return Ok(Some(idle)),
@@ -589,13 +589,18 @@ async fn connect(worker: &Worker, pool: PoolId, backend: usize) -> Result<Stream
     if connected.is_ok() {
         worker.pool(pool).outage.ended();
     }
-    connected.map_err(|error| {
+    let socket = connected.map_err(|error| {
         let failed = ConnectError::from(&error);
         if matches!(failed, ConnectError::Local) {
             worker.room.complain("cannot open connections to backends", &error);
         }
         failed
-    })
+    })?;
+    if !worker.plan.pool(pool).backends[backend].tls {
+        return Ok(socket);
+    }
+    let secured = connect::over_tls(socket, &worker.shared.tls, (pool.0 as usize, backend)).await;
+    secured.map_err(ConnectError::Tls)
 }
 
 #[cfg(test)]

@@ -4,6 +4,8 @@
 
 use policy::overload::Shortage;
 
+use crate::tls::TlsFault;
+
 /// A cause of failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Cause {
@@ -51,6 +53,10 @@ pub(crate) enum Cause {
     Unresolved,
     /// A connection could not be made.
     ConnectFailed,
+    /// The backend's certificate is not one to believe.
+    BadCertificate(TlsFault),
+    /// The backend does not speak TLS as it must.
+    TlsFailed(TlsFault),
     /// A connection was not made in time.
     ConnectTimeout,
     /// We have no port, descriptor or memory left for a connection.
@@ -140,6 +146,8 @@ impl Cause {
         matches!(
             self,
             Self::ConnectFailed
+                | Self::BadCertificate(_)
+                | Self::TlsFailed(_)
                 | Self::ConnectTimeout
                 | Self::Reset
                 | Self::FirstByteTimeout
@@ -202,6 +210,8 @@ impl Cause {
             Self::ConnectFailed => {
                 (502, "connect-failed", "connection_refused", "no connection to a backend could be made")
             }
+            Self::BadCertificate(fault) => (502, "bad-certificate", "tls_certificate_error", fault.sentence()),
+            Self::TlsFailed(fault) => (502, "tls-failed", "tls_protocol_error", fault.sentence()),
             Self::ConnectTimeout => {
                 (504, "connect-timeout", "connection_timeout", "no connection to a backend was made in time")
             }
@@ -237,9 +247,9 @@ impl Cause {
 
 #[cfg(test)]
 mod tests {
-    use super::{Cause, Shortage, Whom, Whose};
+    use super::{Cause, Shortage, TlsFault, Whom, Whose};
 
-    const ALL: [Cause; 30] = [
+    const ALL: [Cause; 32] = [
         Cause::BadRequest { status: 400, why: "" },
         Cause::HeaderTimeout,
         Cause::BodyTimeout,
@@ -258,6 +268,8 @@ mod tests {
         Cause::QueueTimeout,
         Cause::Unresolved,
         Cause::ConnectFailed,
+        Cause::BadCertificate(TlsFault::Expired),
+        Cause::TlsFailed(TlsFault::Refused),
         Cause::ConnectTimeout,
         Cause::LocalExhausted,
         Cause::Reset,

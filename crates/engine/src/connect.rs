@@ -3,6 +3,7 @@
 //! Owns one try at an address. To which backend, for how long and how often is for [`crate::backends`] and the exchange,
 //! which drive it.
 
+use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -11,6 +12,7 @@ use tokio::net::{TcpStream, UnixStream};
 
 use crate::cause::Cause;
 use crate::stream::Stream;
+use crate::tls::{Settings, Step, TlsFault};
 
 /// Why there is no connection.
 #[derive(Debug)]
@@ -21,6 +23,8 @@ pub(crate) enum ConnectError {
     Local,
     /// The name has no address yet.
     Unresolved,
+    /// It was reached, and is not who it must be, or does not speak TLS as it must.
+    Tls(TlsFault),
 }
 
 impl ConnectError {
@@ -29,6 +33,8 @@ impl ConnectError {
             Self::Failed => Cause::ConnectFailed,
             Self::Local => Cause::LocalExhausted,
             Self::Unresolved => Cause::Unresolved,
+            Self::Tls(fault) if fault.is_certificate() => Cause::BadCertificate(*fault),
+            Self::Tls(fault) => Cause::TlsFailed(*fault),
         }
     }
 }
@@ -48,6 +54,32 @@ pub(crate) async fn over_tcp(address: SocketAddr) -> io::Result<Stream> {
     let tcp = TcpStream::connect(address).await?;
     tcp.set_nodelay(true)?;
     Ok(Stream::Tcp(tcp))
+}
+
+/// Makes a connection one over TLS. The caller bounds the time.
+pub(crate) async fn over_tls(
+    mut socket: Stream,
+    settings: &Settings,
+    (pool, backend): (usize, usize),
+) -> Result<Stream, TlsFault> {
+    let back = settings.back(pool).ok_or(TlsFault::Unset)?;
+    let mut stage = back.begin(backend).ok_or(TlsFault::Unset)?;
+    loop {
+        let step = stage.step();
+        let sent = poll_fn(|cx| stage.poll_send(cx, &mut socket)).await;
+        match step.map_err(|error| TlsFault::of(&error))? {
+            Step::Done => {
+                sent.map_err(|_| TlsFault::Closed)?;
+                let stream = stage.finish(socket).map_err(|error| TlsFault::of(&error))?;
+                return Ok(Stream::Tls(Box::new(stream)));
+            }
+            Step::Wants => sent.map_err(|_| TlsFault::Closed)?,
+        }
+        match poll_fn(|cx| stage.poll_receive(cx, &mut socket)).await {
+            Ok(n) if n > 0 => {}
+            _ => return Err(TlsFault::Closed),
+        }
+    }
 }
 
 impl From<&io::Error> for ConnectError {

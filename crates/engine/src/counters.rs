@@ -137,6 +137,18 @@ counters! {
         truncated,
         /// Tunnels opened (101).
         tunnels,
+        /// TLS handshakes finished.
+        handshakes,
+        /// Those of them that took up an earlier session.
+        resumed,
+        /// TLS handshakes that failed, or that were none.
+        handshake_failures,
+        /// TLS handshakes that took too long.
+        handshake_timeouts,
+        /// Connections closed because too many waited for their TLS handshake.
+        handshakes_refused,
+        /// Requests in plain text that were told to speak TLS (400).
+        plain_requests,
     }
 }
 

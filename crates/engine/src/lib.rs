@@ -36,6 +36,7 @@ mod sys;
 #[cfg(test)]
 mod testing;
 mod timers;
+pub mod tls;
 mod worker;
 
 pub use buffered::Buffered;

@@ -77,11 +77,18 @@ pub(crate) struct Peer {
     pub(crate) local_ip: IpAddr,
     /// The port it came in by; 0 for Unix sockets.
     pub(crate) local_port: u16,
+    /// Whether it speaks TLS.
+    pub(crate) secure: bool,
 }
 
 impl Peer {
     pub(crate) fn ip(&self) -> IpAddr {
         self.addr.ip().to_canonical()
+    }
+
+    /// How it asks: `http` or `https`.
+    pub(crate) fn scheme(&self) -> &'static str {
+        if self.secure { "https" } else { "http" }
     }
 
     /// Whether it came by a Unix socket, so that its address says nothing.
@@ -158,6 +165,10 @@ pub(crate) trait Downstream: Source + Sink {
     fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()>;
     /// Limits what may still be read of the request body.
     fn limit_body(&mut self, bytes: Option<u64>);
+    /// Whole lines for backends about the certificate that the client has shown; none where it is not asked for one.
+    fn identity(&self) -> &[u8] {
+        &[]
+    }
     /// Somebody keeps the exchange waiting: gives back what is not needed meanwhile.
     fn thrift(&mut self) {}
     /// Bytes that were sent and that the client has not taken yet, as far as that is known.

@@ -22,6 +22,7 @@ use crate::credits::Credits;
 use crate::gate::{SharedShortage, WorkerShortage};
 use crate::passive::Passive;
 use crate::queue::{Capped, Queue, QueueFigures};
+use crate::tls::Settings;
 
 /// A backend's whole weight, in thousandths.
 pub(crate) const WHOLE_WEIGHT: u16 = 1000;
@@ -47,6 +48,8 @@ pub struct Shared {
     pub stopping: AtomicBool,
     /// Client connections that may be open at once: `limits.connections`, or less where the system allows less.
     pub connection_limit: AtomicUsize,
+    /// What is shown to clients and believed of backends over TLS.
+    pub tls: Settings,
     /// When the workers' clocks began: one for all, so that what one notes is of use to the others.
     pub(crate) started: Instant,
 }
@@ -97,6 +100,12 @@ impl Shared {
     /// Fresh state for a plan: standings unknown, or excluded where the plan says so; all counters zero.
     #[must_use]
     pub fn new(plan: &Plan, workers: usize) -> Arc<Self> {
+        Self::with_tls(plan, workers, Settings::none(plan))
+    }
+
+    /// As [`Shared::new`], with the settings of TLS.
+    #[must_use]
+    pub fn with_tls(plan: &Plan, workers: usize, tls: Settings) -> Arc<Self> {
         let pool = |pool: &policy::plan::Pool| PoolShared {
             epoch: AtomicU64::new(1),
             backends: pool.backends.iter().map(BackendShared::new).collect(),
@@ -118,6 +127,7 @@ impl Shared {
             shortage: SharedShortage::default(),
             stopping: AtomicBool::new(false),
             connection_limit: AtomicUsize::new(plan.limits.connections),
+            tls,
             started: Instant::now(),
         })
     }

@@ -1,4 +1,4 @@
-//! One byte stream: TCP or Unix socket, later TLS.
+//! One byte stream: TCP or Unix socket, or TLS over one of these.
 //!
 //! Owns the choice among kinds of socket and nothing else; every reader and writer of the data plane goes through it.
 
@@ -13,6 +13,7 @@ use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
 use crate::sys;
+use crate::tls::TlsStream;
 
 /// Between the kernel's probes of a silent tunnel.
 const TUNNEL_PROBE: Duration = Duration::from_secs(30);
@@ -24,6 +25,7 @@ const TUNNEL_GIVE_UP: Duration = Duration::from_secs(120);
 pub(crate) enum Stream {
     Tcp(TcpStream),
     Unix(UnixStream),
+    Tls(Box<TlsStream>),
 }
 
 /// A connected socket that no worker's runtime watches: on its way from one to another.
@@ -60,6 +62,8 @@ impl Stream {
         match self {
             Self::Tcp(tcp) => tcp.into_std().map(Loose::Tcp),
             Self::Unix(unix) => unix.into_std().map(Loose::Unix),
+            // Its keys stay with the worker: it closes, and whoever wanted it opens another by its ticket.
+            Self::Tls(_) => Err(io::ErrorKind::Unsupported.into()),
         }
     }
 
@@ -69,6 +73,7 @@ impl Stream {
         let read = match self {
             Self::Tcp(tcp) => Pin::new(tcp).poll_read(cx, &mut buf),
             Self::Unix(unix) => Pin::new(unix).poll_read(cx, &mut buf),
+            Self::Tls(tls) => return tls.poll_read(cx, room),
         };
         ready!(read)?;
         Poll::Ready(Ok(buf.filled().len()))
@@ -79,6 +84,7 @@ impl Stream {
         match self {
             Self::Tcp(tcp) => Pin::new(tcp).poll_write(cx, bytes),
             Self::Unix(unix) => Pin::new(unix).poll_write(cx, bytes),
+            Self::Tls(tls) => tls.poll_write(cx, bytes, &[]),
         }
     }
 
@@ -93,6 +99,42 @@ impl Stream {
         match self {
             Self::Tcp(tcp) => Pin::new(tcp).poll_write_vectored(cx, &slices),
             Self::Unix(unix) => Pin::new(unix).poll_write_vectored(cx, &slices),
+            Self::Tls(tls) => tls.poll_write(cx, first, second),
+        }
+    }
+
+    /// Sends what was taken: only TLS takes more than it sends.
+    #[inline]
+    pub(crate) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Tcp(_) | Self::Unix(_) => Poll::Ready(Ok(())),
+            Self::Tls(tls) => tls.poll_flush(cx),
+        }
+    }
+
+    /// A message was sent whole: an end of the connection is no cut from here on.
+    #[inline]
+    pub(crate) fn finished(&mut self) {
+        if let Self::Tls(tls) = self {
+            tls.finished();
+        }
+    }
+
+    /// Reads what is here, as far as the last look at the kernel's events tells.
+    pub(crate) fn try_read(&self, room: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(tcp) => tcp.try_read(room),
+            Self::Unix(unix) => unix.try_read(room),
+            Self::Tls(tls) => tls.socket().try_read(room),
+        }
+    }
+
+    /// Writes what the socket takes at once.
+    pub(crate) fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(tcp) => tcp.try_write(bytes),
+            Self::Unix(unix) => unix.try_write(bytes),
+            Self::Tls(tls) => tls.socket().try_write(bytes),
         }
     }
 
@@ -101,15 +143,17 @@ impl Stream {
         match self {
             Self::Tcp(tcp) => tcp.poll_read_ready(cx),
             Self::Unix(unix) => unix.poll_read_ready(cx),
+            Self::Tls(tls) => tls.poll_readable(cx),
         }
     }
 
     /// What has come on an idle connection, as far as the last look at the kernel's events tells.
-    pub(crate) fn rest(&self) -> Rest {
+    pub(crate) fn rest(&mut self) -> Rest {
         let mut byte = [0];
         let read = match self {
             Self::Tcp(tcp) => tcp.try_read(&mut byte),
             Self::Unix(unix) => unix.try_read(&mut byte),
+            Self::Tls(tls) => return tls.rest(),
         };
         match read {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Rest::Quiet,
@@ -125,6 +169,7 @@ impl Stream {
         let ready = match self {
             Self::Tcp(tcp) => pin!(tcp.ready(Interest::PRIORITY)).poll(cx),
             Self::Unix(unix) => pin!(unix.ready(Interest::PRIORITY)).poll(cx),
+            Self::Tls(tls) => return tls.socket().is_left(cx),
         };
         match ready {
             Poll::Ready(Ok(ready)) => ready.is_read_closed(),
@@ -138,6 +183,7 @@ impl Stream {
         match self {
             Self::Tcp(tcp) => Pin::new(tcp).poll_shutdown(cx),
             Self::Unix(unix) => Pin::new(unix).poll_shutdown(cx),
+            Self::Tls(tls) => tls.poll_shutdown(cx),
         }
     }
 
@@ -148,12 +194,16 @@ impl Stream {
         let peeked = match self {
             Self::Tcp(tcp) => socket2::SockRef::from(tcp).recv_with_flags(&mut byte, flags),
             Self::Unix(unix) => socket2::SockRef::from(unix).recv_with_flags(&mut byte, flags),
+            Self::Tls(tls) => return tls.is_stale(),
         };
         !matches!(peeked, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
     }
 
     /// A tunnel may be silent for long: the kernel finds out when the other end is gone without a word (DESIGN D13).
     pub(crate) fn prepare_tunnel(&self) {
+        if let Self::Tls(tls) = self {
+            tls.socket().prepare_tunnel();
+        }
         if let Self::Tcp(tcp) = self {
             let keep_alive = socket2::TcpKeepalive::new().with_time(TUNNEL_PROBE).with_interval(TUNNEL_PROBE);
             let socket = socket2::SockRef::from(tcp);
@@ -168,13 +218,17 @@ impl Stream {
         let unsent = match self {
             Self::Tcp(tcp) => sys::unsent(tcp.as_fd()),
             Self::Unix(unix) => sys::unsent(unix.as_fd()),
+            Self::Tls(tls) => return tls.socket().unsent() + tls.waiting(),
         };
         unsent.unwrap_or(0)
     }
 
     /// Has the connection end with a reset: the peer cannot take what it got for whole, and the kernel keeps nothing.
-    pub(crate) fn end_with_reset(&self) {
-        if let Self::Tcp(tcp) = self {
+    pub(crate) fn end_with_reset(&mut self) {
+        if let Self::Tls(tls) = self {
+            return tls.cut();
+        }
+        if let Self::Tcp(tcp) = &*self {
             // Best effort: without it the peer sees an early end instead of a reset.
             let _ = socket2::SockRef::from(tcp).set_linger(Some(Duration::ZERO));
         }

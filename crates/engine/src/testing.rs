@@ -34,6 +34,7 @@ pub(crate) fn plan(backends: &[SocketAddr]) -> Plan {
             target_bytes: 8192,
             body_bytes: None,
             buffered: 1 << 20,
+            handshakes: 100,
         },
         overload: Default::default(),
         access_log: AccessLog { write: LogWrite::Off, to: LogTarget::Stdout, one_in: 1 },
@@ -42,6 +43,7 @@ pub(crate) fn plan(backends: &[SocketAddr]) -> Plan {
         routes,
         pools: vec![pool(backends)],
         error_pages: Vec::new(),
+        secret: None,
     }
 }
 
@@ -82,6 +84,8 @@ fn listener() -> Listener {
         floors: policy::pace::Floors::default(),
         limit: None,
         client_connections: None,
+        tls: None,
+        hsts: None,
     }
 }
 
@@ -94,6 +98,7 @@ fn pool(backends: &[SocketAddr]) -> Pool {
         state: Wanted::Ready,
         max_requests: None,
         caps: Default::default(),
+        tls: false,
     };
     Pool {
         name: "app".to_owned(),
@@ -112,6 +117,7 @@ fn pool(backends: &[SocketAddr]) -> Pool {
         slow_start: None,
         spill_over: None,
         subset: None,
+        tls: None,
     }
 }
 

@@ -33,6 +33,7 @@ use crate::room::{Asked, Room};
 use crate::seam::Peer;
 use crate::shared::Shared;
 use crate::timers::Timers;
+use crate::tls::{Line, Settings};
 
 /// Bytes of a bulk buffer: an answer of 64 KiB fits with its head, and is then one read.
 const BULK_BYTES: usize = 72 * 1024;
@@ -69,12 +70,19 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// Starts one thread for each worker; the number of workers is that for which `groups` was bound.
+    /// Starts one thread for each worker; the number of workers is that for which `groups` was bound. Listeners and pools
+    /// with TLS must have their settings in `tls`.
     ///
     /// # Errors
     /// A thread or runtime could not be made. Those that had started have ended by then.
-    pub fn start(plan: Arc<Plan>, groups: Vec<Group>, workers: usize, reports: Reports) -> io::Result<Self> {
-        let shared = Shared::new(&plan, workers);
+    pub fn start(
+        plan: Arc<Plan>,
+        groups: Vec<Group>,
+        workers: usize,
+        reports: Reports,
+        tls: Settings,
+    ) -> io::Result<Self> {
+        let shared = Shared::with_tls(&plan, workers, tls);
         let (commands, inboxes): (Vec<_>, Vec<_>) = (0..workers).map(|_| unbounded_channel()).unzip();
         let mut engine = Self { shared: Arc::clone(&shared), commands: commands.clone(), threads: Vec::new() };
         let (ready, started) = std::sync::mpsc::channel();
@@ -236,6 +244,10 @@ pub(crate) struct Worker {
     reports: Reports,
     log: RefCell<Vec<u8>>,
     pub(crate) room: Room,
+    /// TLS handshakes wait here for their turn.
+    pub(crate) line: Rc<Line>,
+    /// Whether any listener asks clients for certificates.
+    pub(crate) asks_for_certs: bool,
 }
 
 impl Worker {
@@ -269,6 +281,12 @@ impl Worker {
             reports: seed.reports,
             log: RefCell::default(),
             room: Room::default(),
+            line: Rc::new(Line::new(seed.plan.limits.handshakes, seed.shared.workers.len())),
+            asks_for_certs: seed
+                .plan
+                .listeners
+                .iter()
+                .any(|it| it.tls.as_ref().is_some_and(|tls| tls.client.is_some())),
             plan: seed.plan,
             shared: seed.shared,
         })
@@ -278,6 +296,7 @@ impl Worker {
         tokio::task::spawn_local(Rc::clone(&self.timers).run());
         tokio::task::spawn_local(Rc::clone(&self).housekeep());
         tokio::task::spawn_local(gate::pulse(Rc::clone(&self)));
+        tokio::task::spawn_local(Rc::clone(&self.line).keep());
         let accepting: Vec<_> =
             doors.into_iter().map(|door| tokio::task::spawn_local(accept::run(Rc::clone(&self), door))).collect();
         while let Some(command) = commands.recv().await {

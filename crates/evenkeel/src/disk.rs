@@ -2,6 +2,7 @@
 
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use config::source::Source;
 
@@ -30,6 +31,21 @@ impl Source for Disk {
         paths
             .collect::<Result<_, _>>()
             .map_err(|error| format!("{}: {}", error.path().display(), reason(error.error())))
+    }
+
+    fn bytes(&self, path: &Path) -> Result<Vec<u8>, String> {
+        std::fs::read(path).map_err(|error| reason(&error))
+    }
+
+    fn list(&self, folder: &Path) -> Option<Vec<PathBuf>> {
+        let mut inside: Vec<_> = std::fs::read_dir(folder).ok()?.flatten().map(|entry| entry.path()).collect();
+        inside.sort();
+        Some(inside)
+    }
+
+    fn now(&self) -> i64 {
+        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+        since.map_or(0, |since| i64::try_from(since.as_secs()).unwrap_or(i64::MAX))
     }
 
     fn env(&self, name: &str) -> Option<String> {

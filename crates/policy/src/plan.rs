@@ -12,6 +12,7 @@ mod hedge;
 mod matching;
 mod overload;
 mod tiers;
+mod tls;
 mod waiting;
 
 use std::net::SocketAddr;
@@ -27,6 +28,7 @@ pub use hedge::{Hedge, HedgeAfter};
 pub use matching::{FieldMatch, FieldTest, HostMatch, Match, MethodName, PathMatch, Pattern};
 pub use overload::Overload;
 pub use tiers::{SpillOver, Subset};
+pub use tls::{BackendTls, CertSource, ClientAuth, ListenerTls, Preset, Secret};
 pub use waiting::{Queue, Urgency};
 
 use crate::access::{AccessList, CidrSet};
@@ -70,6 +72,8 @@ pub struct Plan {
     pub pools: Vec<Pool>,
     /// Own bodies for our own error answers, by status; the first that fits wins.
     pub error_pages: Vec<ErrorPage>,
+    /// What the nodes of a cluster share; `None` where each is for itself.
+    pub secret: Option<Secret>,
 }
 
 /// `[admin]`.
@@ -98,6 +102,8 @@ pub struct Limits {
     pub body_bytes: Option<u64>,
     /// Bytes of bodies that are buffered at once.
     pub buffered: usize,
+    /// TLS handshakes under way at once; more wait in the order in which they came.
+    pub handshakes: usize,
 }
 
 /// `[access_log]`.
@@ -154,6 +160,10 @@ pub struct Listener {
     pub limit: Option<RateLimit>,
     /// Most connections of one client (an IPv4 address or an IPv6 /64) at once; trusted proxies have no such cap.
     pub client_connections: Option<u32>,
+    /// Certificates; `None` speaks plain text.
+    pub tls: Option<Box<ListenerTls>>,
+    /// The value of `Strict-Transport-Security` in its answers.
+    pub hsts: Option<String>,
 }
 
 /// An address to accept on.
@@ -393,6 +403,8 @@ pub struct Pool {
     pub spill_over: Option<SpillOver>,
     /// The part of its backends that this node uses; `None` is all.
     pub subset: Option<Subset>,
+    /// How its backends of `https://` are spoken to; `None` where there are none.
+    pub tls: Option<BackendTls>,
 }
 
 /// PROXY protocol version to send.
@@ -478,6 +490,8 @@ pub struct Backend {
     pub max_requests: Option<u32>,
     /// Its other caps.
     pub caps: Caps,
+    /// Whether it is spoken to over TLS.
+    pub tls: bool,
 }
 
 /// Where a backend is.

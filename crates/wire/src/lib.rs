@@ -1,4 +1,4 @@
-//! What bytes mean: HTTP/1.1 and HTTP/2 messages and the PROXY protocol.
+//! What bytes mean: HTTP/1.1 and HTTP/2 messages, the PROXY protocol, certificates.
 //!
 //! Owns parsing, framing and encoding as pure functions and small machines over byte slices. Sockets, buffers that
 //! grow, deadlines and decisions belong to `engine` and `policy`, which drive it.
@@ -11,6 +11,7 @@ pub mod host;
 pub mod path;
 pub mod proxy;
 mod scan;
+pub mod x509;
 
 /// Why what a backend or a proxy before us sent cannot be trusted: an answer, a body, a PROXY header. The client gets 502
 /// or a visible truncation, or the connection is closed.

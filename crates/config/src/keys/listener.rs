@@ -1,6 +1,7 @@
 //! Keys of `[listener.NAME]`.
 
 use super::route::{BURST, DRY_RUN, RATE};
+use super::tls::{HSTS, LISTENER_TLS};
 use super::{CIDRS, DURATION_OR_OFF, Default, Form, Kind, Off, Section, key, not_yet};
 
 pub(super) static LISTENER: Section = Section {
@@ -78,16 +79,27 @@ pub(super) static LISTENER: Section = Section {
             "How slow clients may be.",
             "{ body = \"1KiB\", drain = \"1KiB\" }",
         ),
-        not_yet("tls", "Certificates.", "put a terminator before it and name that in `trusted_proxies`"),
-        not_yet(
-            "http_redirect",
-            "An address that only redirects here.",
-            "a listener of its own and a route with `redirect = \"https://{host}{path}{query}\"`",
+        key(
+            "tls",
+            LISTENER_TLS,
+            Default::Unset("plain text"),
+            "Certificates: a folder of them, a file with chain and key, a list of such, or the table below. They are read \
+             again when they change.",
+            "[\"/etc/evenkeel/certs/\"]",
         ),
-        not_yet(
+        key(
+            "http_redirect",
+            Kind::OneOrMore(&Kind::Text(Form::Bind)),
+            Default::Unset("none"),
+            "Addresses that only redirect (308) to this listener, for clients who come by plain HTTP.",
+            "\":80\"",
+        ),
+        key(
             "hsts",
-            "Strict-Transport-Security.",
-            "`response_headers = { set = { strict-transport-security = \"max-age=15552000\" } }` on the routes",
+            HSTS,
+            Default::Unset("none"),
+            "Strict-Transport-Security in every answer that has none of its own: browsers come by HTTPS only for so long.",
+            "\"180d\"",
         ),
         not_yet("per_datagram", "UDP without sessions.", ""),
         not_yet("responses", "UDP answers to wait for.", ""),
@@ -184,6 +196,12 @@ static TIMEOUTS: Section = Section {
             "Longest silence in a tunnel (an upgraded connection).",
             "\"10m\"",
         ),
-        not_yet("handshake", "For a TLS handshake.", ""),
+        key(
+            "handshake",
+            DURATION_OR_OFF,
+            Default::Is("\"10s\""),
+            "From accept to the end of the TLS handshake.",
+            "\"5s\"",
+        ),
     ],
 };

@@ -11,6 +11,7 @@ mod listener;
 mod pool;
 mod process;
 mod route;
+mod tls;
 
 use crate::values::ratio;
 

@@ -4,6 +4,7 @@ use super::breaker::BREAKER;
 use super::eject::{EJECT, OFF};
 use super::health::HEALTH;
 use super::hedge::HEDGE;
+use super::tls::POOL_TLS;
 use super::{DURATION_OR_OFF, Default, Form, Key, Kind, Off, Section, key, not_yet};
 
 /// Most that may be written for a cap.
@@ -42,7 +43,7 @@ pub(super) static POOL: Section = Section {
             "backends",
             Kind::List(&Kind::Either(&[Kind::Text(Form::Backend), Kind::Table(&BACKEND)])),
             Default::Required,
-            "The servers: `\"host:port\"`, `\"http://host\"`, `\"unix:/path\"`, or tables. Names are resolved again and \
+            "The servers: `\"host:port\"`, `\"http://host\"`, `\"https://host\"`, `\"unix:/path\"`, or tables. Names are resolved again and \
              again while running.",
             "[\"10.0.0.11:8080\", { address = \"10.0.0.12:8080\", weight = 2 }]",
         ),
@@ -61,6 +62,13 @@ pub(super) static POOL: Section = Section {
             Default::Unset("as the client sent it"),
             "The Host field that backends see.",
             "\"app.internal\"",
+        ),
+        key(
+            "tls",
+            Kind::Table(&POOL_TLS),
+            Default::Unset("verified by what the system trusts"),
+            "How backends of `https://` are verified.",
+            "{ ca = \"backends-ca.pem\", name = \"app.internal\" }",
         ),
         key(
             "send_proxy",
@@ -250,7 +258,8 @@ static BACKEND: Section = Section {
             "address",
             Kind::Text(Form::Backend),
             Default::Required,
-            "`\"host:port\"`, `\"http://host\"` (port 80 unless told) or `\"unix:/path\"`.",
+            "`\"host:port\"`, `\"http://host\"` (port 80 unless told), `\"https://host\"` (port 443 unless told) or \
+             `\"unix:/path\"`.",
             "\"10.0.0.12:8080\"",
         ),
         key("name", Kind::Text(Form::Name), Default::Unset("its address"), "What people call it.", "\"blue\""),

@@ -71,9 +71,28 @@ pub(crate) static ROOT: Section = Section {
             "Sets of backends, by name.",
             "{ app = { backends = [\"10.0.0.11:8080\", \"10.0.0.12:8080\"] } }",
         ),
-        not_yet("cluster", "Secrets that several nodes share.", ""),
+        key(
+            "cluster",
+            Kind::Table(&CLUSTER),
+            Default::Is("{}"),
+            "What several nodes share.",
+            "{ secret = \"${file:/etc/evenkeel/secret}\" }",
+        ),
         not_yet("reload", "Watching the file.", "`evenkeel reload` reads the file again"),
     ],
+};
+
+static CLUSTER: Section = Section {
+    heading: "[cluster]",
+    about: "What several nodes share.",
+    keys: &[key(
+        "secret",
+        Kind::Text(Form::Secret),
+        Default::Unset("one of this process alone"),
+        "What keys are derived from. With the same secret on each node, clients take up their TLS sessions at any of them, \
+         and after a restart.",
+        "\"${file:/etc/evenkeel/secret}\"",
+    )],
 };
 
 static RUNTIME: Section = Section {
@@ -155,6 +174,14 @@ static LIMITS: Section = Section {
             Default::Is("\"64MiB\""),
             "Bytes of bodies that `buffer` of routes keeps at once; beyond it bodies go on unbuffered.",
             "\"256MiB\"",
+        ),
+        key(
+            "handshakes",
+            Kind::Count { min: 1, max: 1_000_000 },
+            Default::Is("2000"),
+            "TLS handshakes under way at once. More wait in the order in which they came; of these, those beyond 16 times \
+             as many are closed.",
+            "500",
         ),
         key(
             "memory",

@@ -4,16 +4,16 @@ use std::net::SocketAddr;
 
 use policy::access::{AccessList, CidrSet};
 use policy::pace::Floors;
-use policy::plan::{Admin, Bind, ClientTimeouts, Listener};
+use policy::plan::{Admin, Bind, ClientTimeouts, Listener, ListenerId, Route};
 
-use super::{bare, limits, ranges};
+use super::{bare, limits, ranges, tls};
 use crate::context::Context;
 use crate::diagnostic::{Problem, code};
 use crate::files::At;
 use crate::interpolate::Origin;
 use crate::table::{Member, Table};
 use crate::values::address;
-use crate::warn::facts::{Facts, ListenerFacts};
+use crate::warn::facts::{Facts, ListenerFacts, RouteFacts};
 
 /// Every listener that can be made; without any there is nothing to do.
 pub(super) fn all(context: &mut Context<'_>, root: &Table, facts: &mut Facts) -> Vec<Listener> {
@@ -34,11 +34,56 @@ pub(super) fn all(context: &mut Context<'_>, root: &Table, facts: &mut Facts) ->
             header_timeout: timeouts.map_or(member.at, |timeouts| timeouts.place("header")),
             body_timeout: timeouts.map_or(member.at, |timeouts| timeouts.place("body")),
             has_pool: table.written("pool").is_some(),
+            certs: Vec::new(),
         });
         let binds = binds.into_iter().map(|(_, bind)| bind).collect();
-        listeners.extend(one(context, member, table, (binds, CidrSet::new(&bare(&trusted)))));
+        let mut certs = Vec::new();
+        let tls = tls::of_listener(context, table, &mut certs);
+        if let Some(facts) = facts.listeners.last_mut() {
+            facts.certs = certs;
+        }
+        let listener = one(context, member, table, (binds, CidrSet::new(&bare(&trusted))));
+        listeners.extend(listener.zip(tls).map(|(listener, tls)| Listener { tls, ..listener }));
     }
     listeners
+}
+
+/// The listeners that only redirect are put behind the others; gives their routes.
+pub(super) fn redirects(
+    context: &mut Context<'_>,
+    root: &Table,
+    listeners: &mut Vec<Listener>,
+    facts: &mut Facts,
+) -> Vec<(Route, RouteFacts)> {
+    let mut routes = Vec::new();
+    for member in root.members("listener") {
+        let Some(table) = member.item.table().filter(|table| table.written("http_redirect").is_some()) else {
+            continue;
+        };
+        let binds = binds_of(context, table, "http_redirect");
+        let Some(secure) = listeners.iter().find(|listener| listener.name == member.name) else { continue };
+        let id = ListenerId(u16::try_from(listeners.len()).unwrap_or(u16::MAX));
+        let plain = binds.iter().map(|(_, bind)| bind.clone()).collect();
+        let Some((listener, route, of_route)) = tls::redirect(context, (secure, table), plain, id) else { continue };
+        if listeners.iter().any(|other| other.name == listener.name) {
+            let message = format!("`http_redirect` makes a listener `{}`, which is there already", listener.name);
+            context
+                .error(table.place("http_redirect"), Problem::new(code::DUPLICATE, message).remedy("rename that one"));
+        }
+        let at = table.place("http_redirect");
+        facts.listeners.push(ListenerFacts {
+            at,
+            binds,
+            trusted: Vec::new(),
+            header_timeout: at,
+            body_timeout: at,
+            has_pool: false,
+            certs: Vec::new(),
+        });
+        listeners.push(listener);
+        routes.push((route, of_route));
+    }
+    routes
 }
 
 fn one(
@@ -84,14 +129,21 @@ fn one(
         floors: Floors { body: floors.size("body")?, drain: floors.size("drain")?, over: floors.wait("over")?? },
         limit,
         client_connections,
+        tls: None,
+        hsts: tls::hsts(context, table)?,
     })
 }
 
-fn binds(context: &mut Context<'_>, table: &Table) -> Vec<(At, Bind)> {
+fn binds_of(context: &mut Context<'_>, table: &Table, key: &str) -> Vec<(At, Bind)> {
     let mut binds = Vec::new();
-    for words in table.all_words("bind") {
+    for words in table.all_words(key) {
         binds.extend(context.take(words.at, address::bind(words.text)).map(|bind| (words.at, bind)));
     }
+    binds
+}
+
+fn binds(context: &mut Context<'_>, table: &Table) -> Vec<(At, Bind)> {
+    let binds = binds_of(context, table, "bind");
     if table.item("bind").is_some() && table.list("bind").is_empty() {
         let problem = Problem::value("a listener without an address accepts nothing").remedy("write `bind = \":80\"`");
         context.error(table.place("bind"), problem);

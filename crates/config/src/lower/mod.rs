@@ -17,6 +17,7 @@ mod pool;
 mod process;
 mod route;
 mod terms;
+mod tls;
 
 use std::collections::BTreeMap;
 
@@ -49,12 +50,18 @@ pub(crate) fn lower(context: &mut Context<'_>, root: &Table) -> Option<Plan> {
     let mut facts = Facts { allow: process::allowed(root), admin: process::admin_place(root), ..Facts::default() };
 
     let pools = pool::all(context, root, &mut facts);
-    let listeners = listener::all(context, root, &mut facts);
+    let secret = tls::secret(context, root);
+    let mut listeners = listener::all(context, root, &mut facts);
+    let redirects = listener::redirects(context, root, &mut listeners, &mut facts);
     listener::check_binds(context, &facts, admin.as_ref());
     let members = root.members("pool").iter();
     let terms: Vec<_> = members.map(|pool| terms::of_pool(context, pool.item.table()?)).collect();
     let buffered = limits.as_ref().map(|limits| limits.buffered);
-    let routes = route::all(context, root, &route::Known { names: &names, terms: &terms, buffered }, &mut facts);
+    let mut routes = route::all(context, root, &route::Known { names: &names, terms: &terms, buffered }, &mut facts);
+    for (route, of_route) in redirects {
+        routes.push(route);
+        facts.routes.push(of_route);
+    }
     if context.has_errors() {
         return None;
     }
@@ -70,6 +77,7 @@ pub(crate) fn lower(context: &mut Context<'_>, root: &Table) -> Option<Plan> {
         routes,
         pools,
         error_pages,
+        secret: secret?,
     };
     warn::judge(context, &plan, &facts);
     Some(plan)

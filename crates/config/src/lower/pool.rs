@@ -7,7 +7,7 @@ use policy::plan::{
     Adaptive, Address, Backend, Caps, Panic, PolicyKind, Pool, ProxyVersion, Queue, SpillOver, Subset, Wanted,
 };
 
-use super::{breaker, eject, health};
+use super::{breaker, eject, health, tls};
 use crate::context::Context;
 use crate::diagnostic::{Problem, code};
 use crate::files::At;
@@ -29,6 +29,7 @@ pub(super) fn all(context: &mut Context<'_>, root: &Table, facts: &mut Facts) ->
             health: table.place("health"),
             probe_timeout: table.table("health").map_or(table.place("health"), |health| health.place("timeout")),
             backends: places,
+            tls: table.table("tls").map_or(member.at, |tls| tls.place("verify")),
         });
         let mark = context.settings.len();
         pools.extend(one(context, member, table, backends));
@@ -58,6 +59,7 @@ fn one(context: &mut Context<'_>, member: &Member, table: &Table, backends: Vec<
         health::refuse_sockets(context, table, &backends)?;
     }
     let spill_over = spill_over(context, table, &backends);
+    let tls = tls::of_pool(context, table, &backends);
     let policy = policy(context, table);
     Some(Pool {
         name: member.name.clone(),
@@ -74,6 +76,7 @@ fn one(context: &mut Context<'_>, member: &Member, table: &Table, backends: Vec<
         slow_start: table.wait("slow_start")?,
         spill_over: spill_over?,
         subset: subset(table)?,
+        tls: tls?,
         idle_timeout: table.table("timeouts")?.wait("keep_alive")?,
         queue: queue(table.table("queue")?)?,
     })
@@ -197,13 +200,13 @@ fn backends(context: &mut Context<'_>, table: &Table) -> (Vec<Backend>, Vec<At>)
 
 fn backend(context: &mut Context<'_>, item: &Item) -> Option<Backend> {
     if let Some(words) = item.words() {
-        let address = located(context, words)?;
+        let (address, tls) = located(context, words)?;
         let name = address.to_string();
         let (state, caps) = (Wanted::Ready, Caps::default());
-        return Some(Backend { name, address, weight: 1, tier: 0, state, max_requests: None, caps });
+        return Some(Backend { name, address, weight: 1, tier: 0, state, max_requests: None, caps, tls });
     }
     let table = item.table()?;
-    let address = located(context, table.words("address")?)?;
+    let (address, tls) = located(context, table.words("address")?)?;
     let name = match table.words("name") {
         Some(words) => {
             context.take(words.at, name::chosen(words.text))?;
@@ -225,6 +228,7 @@ fn backend(context: &mut Context<'_>, item: &Item) -> Option<Backend> {
         state,
         max_requests,
         caps: Caps { max_connections: table.count("max_connections"), adaptive },
+        tls,
     })
 }
 
@@ -243,6 +247,7 @@ fn cap(context: &mut Context<'_>, table: &Table) -> (Option<u32>, Option<Adaptiv
     (table.count("max_requests"), adaptive)
 }
 
-fn located(context: &mut Context<'_>, words: Words<'_>) -> Option<Address> {
+/// Where a backend is, and whether it is spoken to over TLS.
+fn located(context: &mut Context<'_>, words: Words<'_>) -> Option<(Address, bool)> {
     context.take(words.at, address::backend(words.text))
 }

@@ -79,6 +79,7 @@ pub(super) fn limits(context: &mut Context<'_>, root: &Table) -> Option<Limits> 
         target_bytes: target_bytes.min(header_bytes),
         body_bytes: table.size("body_bytes")?,
         buffered: table.bytes("buffered")?,
+        handshakes: table.count("handshakes")?,
     })
 }
 

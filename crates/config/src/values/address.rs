@@ -13,9 +13,8 @@ const UNIX_PATH_MAX: usize = 107;
 
 /// Schemes of backends that are not built yet, with the nearest alternative.
 const SCHEMES_LATER: &[(&str, &str)] = &[
-    ("https", "the nearest is `http://`"),
     ("h2c", "the nearest is `http://`"),
-    ("h2", "the nearest is `http://`"),
+    ("h2", "the nearest is `https://`, which speaks HTTP/1.1"),
     ("srv", "name the servers one by one"),
 ];
 
@@ -54,10 +53,10 @@ fn not_an_address_to_bind(text: &str) -> Problem {
     }
 }
 
-/// Reads the address of a backend.
-pub(crate) fn backend(text: &str) -> Result<Address, Problem> {
+/// Reads the address of a backend, and whether it is spoken to over TLS.
+pub(crate) fn backend(text: &str) -> Result<(Address, bool), Problem> {
     if let Some(path) = text.strip_prefix("unix:") {
-        return unix(path).map(Address::Unix);
+        return unix(path).map(|path| (Address::Unix(path), false));
     }
     for (scheme, instead) in SCHEMES_LATER {
         if text
@@ -67,11 +66,17 @@ pub(crate) fn backend(text: &str) -> Result<Address, Problem> {
             return Err(Problem::not_available(&format!("`{scheme}` for backends"), instead));
         }
     }
-    let Some(rest) = text.strip_prefix("http://") else { return host_port(text, None) };
+    let secure = text.strip_prefix("https://");
+    let Some(rest) = secure.or_else(|| text.strip_prefix("http://")) else {
+        return host_port(text, None).map(|address| (address, false));
+    };
+    let (scheme, port) = if secure.is_some() { ("https", 443) } else { ("http", 80) };
     match rest.split_once('/') {
-        None | Some((_, "")) => host_port(rest.trim_end_matches('/'), Some(80)),
+        None | Some((_, "")) => {
+            host_port(rest.trim_end_matches('/'), Some(port)).map(|address| (address, secure.is_some()))
+        }
         Some((authority, _)) => Err(Problem::value(format!("`{text}` has a path, but a backend is a server"))
-            .remedy(format!("write `\"http://{authority}\"`; a route's `rewrite` changes paths"))),
+            .remedy(format!("write `\"{scheme}://{authority}\"`; a route's `rewrite` changes paths"))),
     }
 }
 
@@ -182,7 +187,7 @@ mod tests {
 
     #[test]
     fn backends() {
-        let shown = |text| backend(text).unwrap().to_string();
+        let shown = |text| backend(text).unwrap().0.to_string();
         assert_eq!(shown("10.0.0.11:8080"), "10.0.0.11:8080");
         assert_eq!(shown("App-1.internal:8080"), "app-1.internal:8080");
         assert_eq!(shown("http://app"), "app:80");
@@ -198,7 +203,7 @@ mod tests {
         assert_eq!(remedy("10.0.0.1"), "write for instance `\"10.0.0.1:8080\"`");
         assert_eq!(remedy("app"), "write for instance `\"app:8080\"`");
         assert_eq!(remedy("fd00::1"), "write for instance `\"[fd00::1]:8080\"`");
-        assert_eq!(remedy("https://app"), "the nearest is `http://`");
+        assert_eq!(remedy("h2://app"), "the nearest is `https://`, which speaks HTTP/1.1");
         assert_eq!(remedy("srv:_http._tcp.app"), "name the servers one by one");
         assert!(remedy("http://app/x").contains("rewrite"));
         for text in ["", ":80", "app:0", "10.0.0.1:0", "app:x", "a b:80", "unix:", "http://", "app:80:80", "ftp://a:1"]

@@ -24,6 +24,7 @@ pub(crate) struct PoolFacts {
     pub(crate) health: At,
     pub(crate) probe_timeout: At,
     pub(crate) backends: Vec<At>,
+    pub(crate) tls: At,
 }
 
 /// Of a listener.
@@ -35,6 +36,17 @@ pub(crate) struct ListenerFacts {
     pub(crate) header_timeout: At,
     pub(crate) body_timeout: At,
     pub(crate) has_pool: bool,
+    /// What is not right with its certificates.
+    pub(crate) certs: Vec<CertFacts>,
+}
+
+/// A warning about a certificate, found when it was read.
+#[derive(Debug)]
+pub(crate) struct CertFacts {
+    pub(crate) at: At,
+    pub(crate) code: &'static str,
+    pub(crate) message: String,
+    pub(crate) remedy: String,
 }
 
 /// Of a route.

@@ -17,6 +17,9 @@ pub(super) fn judge(warnings: &mut Warnings<'_, '_>, plan: &Plan, facts: &Facts)
     }
     for (index, (listener, facts)) in plan.listeners.iter().zip(&facts.listeners).enumerate() {
         trusts(warnings, facts);
+        for found in &facts.certs {
+            warnings.add(found.code, found.at, &found.message, &found.remedy);
+        }
         if listener.timeouts.header.is_none() {
             let message = "without a `header` timeout, clients that send nothing hold their connections for ever";
             warnings.add(TIMEOUT_OFF, facts.header_timeout, message, "write a long one instead, as in `\"1m\"`");

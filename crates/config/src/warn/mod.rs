@@ -28,6 +28,16 @@ pub(crate) const ALL: &[Warning] = &[
         about: "The admin interface is reachable from other machines, in plain text.",
     },
     Warning {
+        code: CERTIFICATE_CHAIN,
+        about: "A certificate comes without that of its issuer: some clients refuse it.",
+    },
+    Warning {
+        code: CERTIFICATE_EXPIRY,
+        about: "A certificate or stapled answer is over, or will be soon, or is not valid yet.",
+    },
+    Warning { code: CERTIFICATE_FILE, about: "A file beside certificates is of no use." },
+    Warning { code: CERTIFICATE_NAMES, about: "A certificate is for no name, or two are for the same." },
+    Warning {
         code: HEADER_ONLY_CANARY,
         about: "A route by headers, query or cookies alone loses to a more specific path or host.",
     },
@@ -46,6 +56,7 @@ pub(crate) const ALL: &[Warning] = &[
     Warning { code: TRUSTS_EVERYBODY, about: "Every client can claim every address." },
     Warning { code: UNREACHABLE_LISTENER, about: "A listener answers everything with 404." },
     Warning { code: UNUSED_POOL, about: "No route and no listener leads to a pool." },
+    Warning { code: UNVERIFIED, about: "Backends are spoken to over TLS without knowing who they are." },
 ];
 
 /// The codes, in the order of [`ALL`].
@@ -62,6 +73,10 @@ const fn codes() -> [&'static str; ALL.len()] {
 }
 
 pub(crate) const ADMIN_BEYOND_LOOPBACK: &str = "admin-beyond-loopback";
+pub(crate) const CERTIFICATE_CHAIN: &str = "certificate-chain";
+pub(crate) const CERTIFICATE_EXPIRY: &str = "certificate-expiry";
+pub(crate) const CERTIFICATE_FILE: &str = "certificate-file";
+pub(crate) const CERTIFICATE_NAMES: &str = "certificate-names";
 pub(crate) const HEADER_ONLY_CANARY: &str = "header-only-canary";
 pub(crate) const HEALTH_INTERVAL: &str = "health-interval";
 pub(crate) const HEALTH_OFF: &str = "health-off";
@@ -75,6 +90,7 @@ pub(crate) const TIMEOUT_OFF: &str = "timeout-off";
 pub(crate) const TRUSTS_EVERYBODY: &str = "trusts-everybody";
 pub(crate) const UNREACHABLE_LISTENER: &str = "unreachable-listener";
 pub(crate) const UNUSED_POOL: &str = "unused-pool";
+pub(crate) const UNVERIFIED: &str = "unverified-backends";
 
 /// Warnings found so far, without those that are meant so.
 pub(crate) struct Warnings<'a, 'b> {

@@ -6,7 +6,9 @@ use std::net::SocketAddr;
 use policy::plan::{Action, Address, Backend, Bind, Plan, Pool, PoolId, ProbeKind, Talk, Wanted};
 
 use super::facts::{Facts, PoolFacts};
-use super::{HEALTH_INTERVAL, HEALTH_OFF, LOOP, NO_READY_BACKEND, ONE_BACKEND, TCP_ONLY_CHECK, UNUSED_POOL, Warnings};
+use super::{
+    HEALTH_INTERVAL, HEALTH_OFF, LOOP, NO_READY_BACKEND, ONE_BACKEND, TCP_ONLY_CHECK, UNUSED_POOL, UNVERIFIED, Warnings,
+};
 
 pub(super) fn judge(warnings: &mut Warnings<'_, '_>, plan: &Plan, facts: &Facts) {
     let binds: Vec<&Bind> = plan.listeners.iter().flat_map(|listener| &listener.binds).collect();
@@ -14,6 +16,16 @@ pub(super) fn judge(warnings: &mut Warnings<'_, '_>, plan: &Plan, facts: &Facts)
     for (index, (pool, facts)) in plan.pools.iter().zip(&facts.pools).enumerate() {
         backends(warnings, pool, facts);
         health(warnings, pool, facts);
+        if pool.tls.as_ref().is_some_and(|tls| tls.unverified) {
+            let message =
+                format!("pool `{}` believes every certificate: anybody on the way can be its backend", pool.name);
+            warnings.add(
+                UNVERIFIED,
+                facts.tls,
+                message,
+                "name those who issue their certificates: `tls = { ca = \"…\" }`",
+            );
+        }
         for (backend, at) in pool.backends.iter().zip(&facts.backends) {
             if binds.iter().any(|bind| leads_to(backend, bind)) {
                 let message =

@@ -21,6 +21,7 @@ pub(crate) fn plan(pools: Vec<Pool>) -> Plan {
         target_bytes: 8 << 10,
         body_bytes: None,
         buffered: 64 << 20,
+        handshakes: 100,
     };
     Plan {
         generation: 1,
@@ -34,6 +35,7 @@ pub(crate) fn plan(pools: Vec<Pool>) -> Plan {
         router: Router::compile(&[]),
         pools,
         error_pages: Vec::new(),
+        secret: None,
     }
 }
 
@@ -57,6 +59,7 @@ pub(crate) fn pool(name: &str, backends: u16) -> Pool {
         slow_start: None,
         spill_over: None,
         subset: None,
+        tls: None,
     }
 }
 
@@ -70,6 +73,7 @@ pub(crate) fn backend(address: Address) -> Backend {
         state: Wanted::Ready,
         max_requests: None,
         caps: Default::default(),
+        tls: false,
     }
 }
 

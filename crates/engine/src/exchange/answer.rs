@@ -218,7 +218,7 @@ fn with_parts<D: Downstream, R>(down: &D, facts: &Facts, render: impl FnOnce(&Pa
         path,
         rest: path.get(facts.rest_at..).unwrap_or_default(),
         query: request.has_query.then(|| request.query.of(buf)),
-        scheme: "http",
+        scheme: down.peer().scheme(),
         client: facts.client,
         request_id: facts.request_id.bytes(buf),
     })

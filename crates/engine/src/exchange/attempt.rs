@@ -187,6 +187,7 @@ impl<'a, D: Downstream> Proxied<'a, D> {
             request_id: self.facts.request_id.made(),
             forwarded: pool.forwarded,
             length: self.feed.whole,
+            identity: self.worker.identity(self.down),
             changes: Changes { rules, lines: &lines },
         });
         Ok(())

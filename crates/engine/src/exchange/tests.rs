@@ -69,7 +69,7 @@ impl Stream {
             head: head.as_bytes().to_vec(),
             data: Vec::new(),
             timer: worker.timers.timer(),
-            peer: Peer { addr, trusted: false, listener: ListenerId(0), local_ip, local_port: 80 },
+            peer: Peer { addr, trusted: false, listener: ListenerId(0), local_ip, local_port: 80, secure: false },
         }
     }
 }

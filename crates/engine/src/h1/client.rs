@@ -19,6 +19,7 @@ use wire::proxy;
 
 use super::encode::{self, put_answer, put_own};
 use super::link::Link;
+use super::secure;
 use crate::buffers::{Inbox, Size};
 use crate::cause::Cause;
 use crate::clock::Instant;
@@ -66,6 +67,16 @@ enum State {
     Ended,
 }
 
+const HSTS: &str = "Strict-Transport-Security";
+
+/// Adds a field to the head that begins at `from`.
+#[cold]
+fn add_line(out: &mut Vec<u8>, from: usize, hsts: &str) {
+    let end = out[from..].windows(4).position(|window| window == b"\r\n\r\n").map_or(out.len(), |at| from + at + 2);
+    let line = format!("{HSTS}: {hsts}\r\n");
+    out.splice(end..end, line.bytes());
+}
+
 /// What comes first on a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Greeting {
@@ -85,15 +96,17 @@ enum After {
 }
 
 /// A connection between exchanges.
-struct Idle {
-    stream: Stream,
-    peer: Peer,
-    greeting: Greeting,
+pub(super) struct Idle {
+    pub(super) stream: Stream,
+    pub(super) peer: Peer,
+    pub(super) greeting: Greeting,
     /// It has had no exchange yet.
-    is_fresh: bool,
-    timer: Timer,
+    pub(super) is_fresh: bool,
+    pub(super) timer: Timer,
     /// The process stops: this connection waits for a last request only.
-    leaving: bool,
+    pub(super) leaving: bool,
+    /// What backends are told of the certificate that the client has shown, where it is asked for one.
+    pub(super) identity: Option<Rc<[u8]>>,
 }
 
 impl Connection {
@@ -103,11 +116,12 @@ impl Connection {
         let timer = worker.timers.timer();
         timer.set(Instant::now(), worker.client_timeouts(&peer).header);
         timer.waits_for(SILENT);
-        Self {
-            worker: Rc::clone(worker),
-            listener: peer.listener,
-            state: State::Idle(Idle { stream, peer, greeting, is_fresh: true, timer, leaving: false }),
-        }
+        let idle = Idle { stream, peer, greeting, is_fresh: true, timer, leaving: false, identity: None };
+        let state = match worker.plan.listeners[usize::from(peer.listener.0)].tls {
+            None => State::Idle(idle),
+            Some(_) => State::Busy(Box::pin(greet(Rc::clone(worker), idle))),
+        };
+        Self { worker: Rc::clone(worker), listener: peer.listener, state }
     }
 
     /// Waits for the first bytes of a request; `None` when it is time to close. They are read before anything is made for
@@ -196,6 +210,11 @@ impl Future for Connection {
     }
 }
 
+/// What comes before the first request over TLS.
+async fn greet(worker: Rc<Worker>, idle: Idle) -> After {
+    secure::greet(worker, idle).await.map_or(After::Ended, After::Idle)
+}
+
 /// Runs exchanges while there is input.
 async fn busy(worker: Rc<Worker>, idle: Idle, inbox: Inbox) -> After {
     let (worker, is_fresh) = (&worker, idle.is_fresh);
@@ -265,6 +284,7 @@ pub(crate) struct Client<'w> {
     whole_late: Option<Instant>,
     keep_alive: bool,
     tunnel: bool,
+    identity: Option<Rc<[u8]>>,
 }
 
 impl<'w> Client<'w> {
@@ -281,6 +301,7 @@ impl<'w> Client<'w> {
             whole_late: None,
             keep_alive: false,
             tunnel: false,
+            identity: idle.identity,
         }
     }
 
@@ -358,7 +379,7 @@ impl<'w> Client<'w> {
                     self.link.mem.inbox.start += used;
                     self.greeting = Greeting::None;
                     if let proxy::Header::Tcp { source, destination } = header {
-                        self.become_peer(source, destination);
+                        become_peer(self.worker, &mut self.peer, (source, destination));
                         if self.worker.refuses(&self.peer) {
                             self.abort();
                             return None;
@@ -406,7 +427,8 @@ impl<'w> Client<'w> {
     fn into_opened(mut self) -> h2::Opened {
         self.worker.requests.put(std::mem::take(&mut self.request));
         let inbox = std::mem::take(&mut self.link.mem.inbox);
-        h2::Opened { stream: self.link.into_stream(), peer: self.peer, timer: self.timer, inbox }
+        let identity = self.identity;
+        h2::Opened { stream: self.link.into_stream(), peer: self.peer, timer: self.timer, identity, inbox }
     }
 
     /// Ready when a client has gone away that has sent more than is read: the end of its stream is behind that.
@@ -421,14 +443,6 @@ impl<'w> Client<'w> {
             look.set(Instant::now(), Some(LOOK));
         }
         look.poll_late(cx)
-    }
-
-    fn become_peer(&mut self, source: SocketAddr, destination: SocketAddr) {
-        let listener = &self.worker.plan.listeners[usize::from(self.peer.listener.0)];
-        self.peer.addr = source;
-        self.peer.trusted = listener.trusted_proxies.contains(source.ip());
-        self.peer.local_ip = destination.ip();
-        self.peer.local_port = destination.port();
     }
 
     /// Whether the connection can serve another request.
@@ -501,8 +515,18 @@ impl<'w> Client<'w> {
             is_fresh: false,
             timer: self.timer,
             leaving: false,
+            identity: self.identity,
         }
     }
+}
+
+/// The peer is who the PROXY header says it stands for.
+pub(super) fn become_peer(worker: &Worker, peer: &mut Peer, (source, destination): (SocketAddr, SocketAddr)) {
+    let listener = &worker.plan.listeners[usize::from(peer.listener.0)];
+    peer.addr = source;
+    peer.trusted = listener.trusted_proxies.contains(source.ip());
+    peer.local_ip = destination.ip();
+    peer.local_port = destination.port();
 }
 
 impl Source for Client<'_> {
@@ -545,6 +569,10 @@ impl Downstream for Client<'_> {
         &self.timer
     }
 
+    fn identity(&self) -> &[u8] {
+        self.identity.as_deref().unwrap_or_default()
+    }
+
     fn interim(&mut self, head: &AnswerHead<'_>) {
         let wanted = head.answer.status != 100 || self.request.expects_continue;
         if self.request.version == Version::Http11 && wanted {
@@ -556,7 +584,15 @@ impl Downstream for Client<'_> {
 
     fn begin(&mut self, head: &AnswerHead<'_>) {
         let facts = self.facts(head.request_done);
+        let from = self.link.mem.out.len();
         let begun = put_answer(&mut self.link.mem.out, facts, head, &self.worker.calendar);
+        if let Some(hsts) = &self.worker.plan.listeners[usize::from(self.peer.listener.0)].hsts {
+            let is_hsts = |field: &wire::head::Field| field.name.of(head.buf).eq_ignore_ascii_case(HSTS.as_bytes());
+            // A backend may know better, for instance that its subdomains are not ready.
+            if !head.answer.fields.iter().any(is_hsts) {
+                add_line(&mut self.link.mem.out, from, hsts);
+            }
+        }
         self.keep_alive = begun.keep_alive;
         self.link.begin_write(begun.framing);
     }
@@ -564,7 +600,11 @@ impl Downstream for Client<'_> {
     fn answer(&mut self, own: &OwnAnswer<'_>) {
         let facts = self.facts(own.request_done);
         self.keep_alive = facts.keep_alive;
+        let from = self.link.mem.out.len();
         let framing = put_own(&mut self.link.mem.out, facts, own, &self.worker.calendar);
+        if let Some(hsts) = &self.worker.plan.listeners[usize::from(self.peer.listener.0)].hsts {
+            add_line(&mut self.link.mem.out, from, hsts);
+        }
         self.link.begin_write(framing);
     }
 

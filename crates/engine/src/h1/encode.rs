@@ -9,6 +9,7 @@ use wire::head::{Field, Framing, Method, Name, Request, Version};
 
 use crate::date::Calendar;
 use crate::seam::{AnswerHead, Changes, OwnAnswer, Peer};
+use crate::tls::{Identity, is_identity_field};
 
 /// How we name ourselves in `Via` and `Proxy-Status`.
 pub(crate) const PSEUDONYM: &str = "evenkeel";
@@ -28,6 +29,8 @@ pub(crate) struct RequestHead<'a> {
     pub(crate) forwarded: bool,
     /// The whole body is here and so long, however it came: it goes in one piece, and nobody needs to ask for it.
     pub(crate) length: Option<u64>,
+    /// What is said of the client's certificate.
+    pub(crate) identity: Identity<'a>,
     pub(crate) changes: Changes<'a>,
 }
 
@@ -99,6 +102,7 @@ fn keeps_request_field(head: &RequestHead<'_>, field: &Field) -> bool {
         return false;
     }
     match field.known {
+        Name::Other if head.identity.strips => !is_identity_field(field.name.of(head.buf)),
         Name::Other | Name::Cookie | Name::ContentLength | Name::Via => true,
         Name::Host | Name::XForwardedFor | Name::Shadow => false,
         Name::XForwardedHost | Name::XForwardedPort | Name::XForwardedProto | Name::Forwarded => head.peer.trusted,
@@ -154,7 +158,10 @@ fn put_forwarding(out: &mut Vec<u8>, head: &RequestHead<'_>) {
         put_forwarded_for(out, head);
     }
     if !kept(Name::XForwardedProto) && ours(b"x-forwarded-proto") {
-        out.extend_from_slice(b"X-Forwarded-Proto: http\r\n");
+        out.extend_from_slice(match peer.secure {
+            true => &b"X-Forwarded-Proto: https\r\n"[..],
+            false => b"X-Forwarded-Proto: http\r\n",
+        });
     }
     if !kept(Name::XForwardedHost) && !request.authority.is_empty() && ours(b"x-forwarded-host") {
         put_field(out, b"X-Forwarded-Host", request.authority.of(buf));
@@ -170,6 +177,7 @@ fn put_forwarding(out: &mut Vec<u8>, head: &RequestHead<'_>) {
     if head.forwarded && ours(b"forwarded") {
         put_forwarded(out, head);
     }
+    out.extend_from_slice(head.identity.lines);
     out.extend_from_slice(match request.version {
         Version::Http10 => b"Via: 1.0 evenkeel\r\n",
         Version::Http11 => b"Via: 1.1 evenkeel\r\n",
@@ -243,7 +251,9 @@ fn put_forwarded(out: &mut Vec<u8>, head: &RequestHead<'_>) {
     } else {
         put_ip(out, head.peer);
     }
-    out.extend_from_slice(b";proto=http;host=\"");
+    out.extend_from_slice(b";proto=");
+    out.extend_from_slice(head.peer.scheme().as_bytes());
+    out.extend_from_slice(b";host=\"");
     out.extend_from_slice(head.request.authority.of(head.buf));
     out.extend_from_slice(b"\"\r\n");
 }

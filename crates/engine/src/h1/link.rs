@@ -468,7 +468,7 @@ impl Sink for Link<'_> {
         }
         self.mem.out.clear();
         self.out_at = 0;
-        Poll::Ready(Ok(()))
+        self.stream.poll_flush(cx)
     }
 
     fn poll_end(&mut self, cx: &mut Context<'_>, trailers: Trailers<'_>) -> Poll<io::Result<()>> {
@@ -494,6 +494,7 @@ impl Sink for Link<'_> {
             ready!(self.stream.poll_shutdown(cx))?;
             self.writing = Writing::Ended;
         }
+        self.stream.finished();
         Poll::Ready(Ok(()))
     }
 }

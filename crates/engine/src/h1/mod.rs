@@ -4,6 +4,7 @@ mod backend;
 mod client;
 mod encode;
 mod link;
+mod secure;
 
 pub(crate) use backend::{BackendLink, HeadError};
 pub(crate) use client::{Connection, Greeting};

@@ -43,6 +43,8 @@ pub(super) struct ClientStream {
     /// What is left of an own answer's body.
     own: Vec<u8>,
     last_frame: Option<LastFrame>,
+    /// What backends are told of the certificate that the client has shown.
+    pub(super) identity: Option<Rc<[u8]>>,
 }
 
 impl ClientStream {
@@ -68,6 +70,7 @@ impl ClientStream {
             writing: Writing::Body,
             own: Vec::new(),
             last_frame: None,
+            identity: None,
         }
     }
 
@@ -291,6 +294,10 @@ impl Downstream for ClientStream {
 
     fn poll_gone(&mut self, _: &mut Context<'_>) -> Poll<()> {
         if self.core.borrow().is_gone(self.stream) { Poll::Ready(()) } else { Poll::Pending }
+    }
+
+    fn identity(&self) -> &[u8] {
+        self.identity.as_deref().unwrap_or_default()
     }
 
     fn limit_body(&mut self, bytes: Option<u64>) {

@@ -39,6 +39,8 @@ pub(crate) struct Opened {
     pub(crate) stream: Stream,
     pub(crate) peer: Peer,
     pub(crate) timer: Timer,
+    /// What backends are told of the certificate that the client has shown.
+    pub(crate) identity: Option<Rc<[u8]>>,
     /// What was read of it: the beginning of the client's preface, at least.
     pub(crate) inbox: Inbox,
 }
@@ -56,6 +58,7 @@ struct Session {
     stream: Stream,
     peer: Peer,
     timer: Timer,
+    identity: Option<Rc<[u8]>>,
     core: Shared,
     /// The exchanges, in the places of their streams. Before `core` is gone they must be: they hold it too.
     exchanges: Vec<Option<Exchange>>,
@@ -113,6 +116,7 @@ impl Session {
             stream: opened.stream,
             peer: opened.peer,
             timer: opened.timer,
+            identity: opened.identity,
             core,
             exchanges: Vec::new(),
             running: 0,
@@ -275,6 +279,7 @@ impl Session {
         let head = std::mem::take(&mut self.slot.buf);
         let (worker, heard) = (Rc::clone(&self.worker), self.heard);
         let mut down = ClientStream::new(&worker, &self.core, (stream, self.peer), (request, head));
+        down.identity = self.identity.clone();
         let exchange: Exchange = Box::pin(async move {
             let ended = match refused {
                 None => exchange(&worker, &mut down, Started { arrived: heard, whole: heard }).await,

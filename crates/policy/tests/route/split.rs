@@ -36,6 +36,7 @@ fn pool(name: &str) -> Pool {
         state: Wanted::Ready,
         max_requests: None,
         caps: Default::default(),
+        tls: false,
     };
     Pool {
         name: name.into(),
@@ -52,6 +53,7 @@ fn pool(name: &str) -> Pool {
         slow_start: None,
         spill_over: None,
         subset: None,
+        tls: None,
         breaker: None,
         panic: Panic::default(),
     }
@@ -69,6 +71,7 @@ fn plan(routes: Vec<Route>, pools: &[&str]) -> Plan {
             target_bytes: 1,
             body_bytes: None,
             buffered: 1,
+            handshakes: 100,
         },
         overload: Default::default(),
         access_log: AccessLog { write: LogWrite::Off, to: LogTarget::Stdout, one_in: 1 },
@@ -77,6 +80,7 @@ fn plan(routes: Vec<Route>, pools: &[&str]) -> Plan {
         routes,
         pools: pools.iter().map(|name| pool(name)).collect(),
         error_pages: Vec::new(),
+        secret: None,
     }
 }
 

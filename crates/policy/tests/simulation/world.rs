@@ -384,6 +384,7 @@ fn backend(index: usize) -> Backend {
         tier: 0,
         max_requests: None,
         caps: Caps::default(),
+        tls: false,
         state: Wanted::Ready,
     }
 }

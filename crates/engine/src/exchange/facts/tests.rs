@@ -26,7 +26,7 @@ fn peer(ip: &str) -> Peer {
     let ip: IpAddr = ip.parse().expect("an address");
     let local_ip = IpAddr::from([192, 0, 2, 1]);
     let addr = SocketAddr::new(ip, 4711);
-    Peer { addr, trusted: is_trusted(ip), listener: ListenerId(0), local_ip, local_port: 80 }
+    Peer { addr, trusted: is_trusted(ip), listener: ListenerId(0), local_ip, local_port: 80, secure: false }
 }
 
 /// The client of a request from a peer with these `X-Forwarded-For` values, one for each field.

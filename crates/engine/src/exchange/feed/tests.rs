@@ -161,9 +161,10 @@ impl Case {
         let addr = SocketAddr::new(local_ip, 1);
         let mut link = BackendLink::new(Stream::Unix(stream), buffers);
         link.begin(&RequestHead {
+            identity: Default::default(),
             request: &request,
             buf: head.as_bytes(),
-            peer: &Peer { addr, trusted: false, listener: ListenerId(0), local_ip, local_port: 80 },
+            peer: &Peer { addr, trusted: false, listener: ListenerId(0), local_ip, local_port: 80, secure: false },
             path: b"/",
             host: b"a.test",
             request_id: None,

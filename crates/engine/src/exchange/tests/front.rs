@@ -209,7 +209,8 @@ impl Front {
         let local = stream.local_addr().expect("it is connected");
         stream.set_nodelay(true).expect("a TCP socket");
         let listener = ListenerId(0);
-        let peer = Peer { addr, trusted: false, listener, local_ip: local.ip(), local_port: local.port() };
+        let peer =
+            Peer { addr, trusted: false, listener, local_ip: local.ip(), local_port: local.port(), secure: false };
         let connection = Connection::new(&self.worker, Stream::Tcp(stream), peer, Greeting::None);
         tokio::task::spawn_local(connection);
     }

@@ -29,9 +29,10 @@ fn begun<'b>(stream: UnixStream, buffers: &'b Buffers, head: &str) -> BackendLin
     let addr = SocketAddr::new(local_ip, 1);
     let mut link = BackendLink::new(Stream::Unix(stream), buffers);
     link.begin(&RequestHead {
+        identity: Default::default(),
         request: &request,
         buf: head.as_bytes(),
-        peer: &Peer { addr, trusted: false, listener: ListenerId(0), local_ip, local_port: 80 },
+        peer: &Peer { addr, trusted: false, listener: ListenerId(0), local_ip, local_port: 80, secure: false },
         path: b"/",
         host: b"a.test",
         request_id: None,

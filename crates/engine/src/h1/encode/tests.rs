@@ -56,5 +56,5 @@ fn values<'a>(lines: &'a [String], name: &str) -> Vec<&'a str> {
 fn peer(addr: &str, trusted: bool) -> Peer {
     let addr: SocketAddr = addr.parse().expect("an address");
     let local_ip = std::net::IpAddr::from([192, 0, 2, 80]);
-    Peer { addr, trusted, listener: ListenerId(0), local_ip, local_port: 8080 }
+    Peer { addr, trusted, listener: ListenerId(0), local_ip, local_port: 8080, secure: false }
 }

@@ -163,6 +163,7 @@ fn backend(name: &str, weight: u32, tier: u8) -> Backend {
         state: Wanted::Ready,
         max_requests: None,
         caps: Default::default(),
+        tls: false,
     }
 }
 
