@@ -16,7 +16,6 @@ pub fn put_status_line(out: &mut Vec<u8>, status: u16, reason: &[u8]) {
 /// The three digits of a status code.
 #[inline]
 #[must_use]
-#[expect(clippy::cast_possible_truncation, reason = "a digit is less than ten")]
 pub fn status_digits(status: u16) -> [u8; 3] {
     [status / 100, status / 10, status].map(|rest| b'0' + (rest % 10) as u8)
 }
