@@ -3,6 +3,7 @@
 //! The corpus is `fuzz/corpus/TARGET/*` at the top of the repository; an input that once failed belongs there. A longer
 //! run: `EVENKEEL_FUZZ_ITERATIONS=10000000 cargo test --release -p wire --test fuzz`.
 
+mod h2;
 mod mutate;
 mod targets;
 
@@ -65,4 +66,14 @@ fn proxy() {
 #[test]
 fn path() {
     run("path", targets::path);
+}
+
+#[test]
+fn h2_server() {
+    run("h2_server", h2::h2_server);
+}
+
+#[test]
+fn h2_client() {
+    run("h2_client", h2::h2_client);
 }

@@ -1,7 +1,7 @@
 //! Mutations of a corpus from a fixed seed.
 
 /// What breaks parsers more often than random bytes do.
-const WORDS: [&[u8]; 44] = [
+const WORDS: [&[u8]; 56] = [
     b"\r\n",
     b"\r\n\r\n",
     b"\r",
@@ -46,6 +46,18 @@ const WORDS: [&[u8]; 44] = [
     b"PROXY ",
     b"\r\n\r\n\0\r\nQUIT\n",
     b"\x03\0\x04",
+    b"\0\0\x04\x01\x05\0\0\0\x01\x82\x86\x84\x41",
+    b"\0\0\0\x01\x04\0\0\0\x03",
+    b"\0\0\x01\x09\x04\0\0\0\x01\x82",
+    b"\0\0\x02\0\x01\0\0\0\x01hi",
+    b"\0\0\x03\0\x08\0\0\0\x01\x01x\0",
+    b"\0\0\x04\x08\0\0\0\0\x01\0\0\x10\0",
+    b"\0\0\x04\x03\0\0\0\0\x01\0\0\0\x08",
+    b"\0\0\x06\x04\0\0\0\0\0\0\x04\0\0\0\x05",
+    b"\x82\x87\x84\x41\x01a",
+    b"\x88\x5c\x01\x30",
+    b"\xbe",
+    b"\x40\x01x\x01y",
 ];
 
 /// Longer inputs only repeat what shorter ones say.

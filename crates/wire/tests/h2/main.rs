@@ -2,5 +2,7 @@
 //! flow control from seeds.
 
 mod abuse;
+mod differential;
 mod peer;
 mod rfc9113;
+mod simulation;

@@ -1,5 +1,7 @@
 //! The other side of a connection, by hand: raw frames in, parsed frames out.
 
+use std::collections::BTreeMap;
+
 use wire::h2::{Config, Connection, ConnectionError, ErrorCode, Event, HeadSlot, Input, MAX_LEFT_BYTES};
 
 pub(crate) const DATA: u8 = 0;
@@ -122,9 +124,12 @@ pub(crate) struct Side {
     pub(crate) slot: HeadSlot,
     pub(crate) out: Vec<u8>,
     pub(crate) now_ms: u64,
-    left: Vec<u8>,
+    input: Vec<u8>,
+    at: usize,
     /// Bytes of all DATA that came.
     pub(crate) data: Vec<u8>,
+    /// The same, of each stream.
+    pub(crate) bodies: BTreeMap<u32, Vec<u8>>,
 }
 
 impl Side {
@@ -134,8 +139,10 @@ impl Side {
             slot: HeadSlot::default(),
             out: Vec::new(),
             now_ms: 0,
-            left: Vec::new(),
+            input: Vec::new(),
+            at: 0,
             data: Vec::new(),
+            bodies: BTreeMap::new(),
         };
         side.connection.start(&mut side.out);
         side
@@ -165,23 +172,33 @@ impl Side {
 
     /// All events of some input. What is left over comes before the next.
     pub(crate) fn receive(&mut self, bytes: &[u8]) -> Result<Vec<Event>, ConnectionError> {
-        let all = [&self.left[..], bytes].concat();
-        let (mut input, mut events) = (Input::new(&all), Vec::new());
-        loop {
-            match self.connection.receive(&mut input, &mut self.slot, self.now_ms, &mut self.out) {
-                Ok(Some(event)) => {
-                    if let Event::Data { range, .. } = &event {
-                        self.data.extend_from_slice(&all[range.clone()]);
-                    }
-                    events.push(event);
-                }
-                Ok(None) => break,
-                Err(error) => return Err(error),
-            }
+        self.feed(bytes);
+        let mut events = Vec::new();
+        while let Some(event) = self.next_event()? {
+            events.push(event);
         }
-        assert!(all.len() - input.at <= MAX_LEFT_BYTES, "{} bytes are left", all.len() - input.at);
-        self.left = all[input.at..].to_vec();
         Ok(events)
+    }
+
+    /// Some input arrives.
+    pub(crate) fn feed(&mut self, bytes: &[u8]) {
+        self.input.drain(..std::mem::take(&mut self.at));
+        self.input.extend_from_slice(bytes);
+    }
+
+    /// The next event of what has arrived.
+    pub(crate) fn next_event(&mut self) -> Result<Option<Event>, ConnectionError> {
+        let mut input = Input { bytes: &self.input, at: self.at };
+        let event = self.connection.receive(&mut input, &mut self.slot, self.now_ms, &mut self.out);
+        self.at = input.at;
+        if let Ok(Some(Event::Data { stream, range, .. })) = &event {
+            let data = &self.input[range.clone()];
+            self.bodies.entry(stream.id).or_default().extend_from_slice(data);
+            self.data.extend_from_slice(data);
+        }
+        let left = self.input.len() - self.at;
+        assert!(event != Ok(None) || left <= MAX_LEFT_BYTES, "{left} bytes are left");
+        event
     }
 
     /// The same, byte by byte.
