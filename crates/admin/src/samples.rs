@@ -194,6 +194,7 @@ pub(crate) fn pool(addr: SocketAddr, health: Option<HealthCheck>) -> Pool {
             max_requests: None,
             caps: Default::default(),
             tls: false,
+            http2: false,
         }],
         health,
         eject: None,

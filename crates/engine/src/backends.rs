@@ -22,11 +22,13 @@ use crate::connect::{self, ConnectError};
 use crate::connections::{Connections, Found, Hold};
 use crate::counters::BackendCounters;
 use crate::exchange::Tried;
+use crate::h2::{Dialogues, Turn};
 use crate::outage::Outage;
 use crate::passive::{Risk, SKIP, Trial};
 use crate::queue::Capped;
 use crate::shared::{BackendShared, PoolShared, Shared, WHOLE_WEIGHT};
 use crate::stream::{Rest, Stream};
+use crate::upstream::Carrier;
 use crate::worker::{Command, Worker};
 
 /// One pool in one worker.
@@ -68,6 +70,8 @@ struct WorkerBackend {
     /// be taken for the answer to another request.
     distrusted: Cell<Option<Instant>>,
     idle: RefCell<Vec<Idle>>,
+    /// Connections over HTTP/2.
+    dialogues: Dialogues,
 }
 
 /// A backend has sent bytes on an idle connection.
@@ -115,6 +119,7 @@ impl WorkerPool {
                     address: Cell::default(),
                     distrusted: Cell::default(),
                     idle: RefCell::default(),
+                    dialogues: Dialogues::default(),
                 }
             };
             pools.push(Self {
@@ -285,8 +290,14 @@ impl WorkerPool {
         self.backends[backend].number
     }
 
-    /// Closes a backend's idle connections.
+    /// A backend's connections over HTTP/2.
+    pub(crate) fn dialogues(&self, backend: usize) -> &Dialogues {
+        &self.backends[backend].dialogues
+    }
+
+    /// Closes a backend's idle connections; what is shared ends with the exchanges on it.
     pub(crate) fn close_idle(&self, backend: usize, counters: &BackendCounters) {
+        self.backends[backend].dialogues.retire();
         let closed = std::mem::take(&mut *self.backends[backend].idle.borrow_mut());
         counters.idle.sub(closed.len() as u64);
     }
@@ -457,14 +468,26 @@ impl Attempt {
     }
 
     /// An idle connection, if there is one that still lives.
-    pub(crate) fn reuse(&self) -> Option<Stream> {
+    pub(crate) fn reuse(&self) -> Option<Carrier> {
+        if self.plan().http2 {
+            return self
+                .worker
+                .pool(self.pool)
+                .dialogues(self.backend)
+                .stream()
+                .map(|stream| Carrier::Shared(Box::new(stream)));
+        }
         let found = self.worker.pool(self.pool).take_idle(self.backend, self.counters());
         let Idle { stream, hold, .. } = found.unwrap_or_else(|Unasked| {
             self.distrust();
             None
         })?;
         self.hold.set(hold);
-        Some(stream)
+        Some(Carrier::Own(stream))
+    }
+
+    fn plan(&self) -> &policy::plan::Backend {
+        &self.worker.plan.pool(self.pool).backends[self.backend]
     }
 
     /// The backend has sent what nobody asked for.
@@ -475,22 +498,31 @@ impl Attempt {
 
     /// Opens a connection, or gets one that was idle elsewhere: the flag says whether it was used before. The caller
     /// bounds the time.
-    pub(crate) async fn connect(&self) -> Result<(Stream, bool), ConnectError> {
+    pub(crate) async fn connect(&self) -> Result<(Carrier, bool), ConnectError> {
+        if self.plan().http2 {
+            return share(&self.worker, (self.pool, self.backend)).await.map(|carrier| (carrier, false));
+        }
         if let Some(connections) = &self.shared().connections
             && let Some(stream) = self.be_counted(connections).await
         {
-            return Ok((stream, true));
+            return Ok((Carrier::Own(stream), true));
         }
-        connect(&self.worker, self.pool, self.backend).await.map(|stream| (stream, false))
+        connect(&self.worker, self.pool, self.backend).await.map(|stream| (Carrier::Own(stream), false))
     }
 
     /// As [`Self::connect`], for who moves the attempt meanwhile; `None` where as many connections are open as may be.
-    pub(crate) fn connecting(&self) -> Option<impl Future<Output = Result<Stream, ConnectError>> + use<>> {
+    pub(crate) fn connecting(&self) -> Option<impl Future<Output = Result<Carrier, ConnectError>> + use<>> {
         if let Some(connections) = &self.shared().connections {
             self.hold.set(Some(self.hold.take().or_else(|| connections.hold())?));
         }
         let (worker, pool, backend) = (Rc::clone(&self.worker), self.pool, self.backend);
-        Some(async move { connect(&worker, pool, backend).await })
+        let is_shared = self.plan().http2;
+        Some(async move {
+            if is_shared {
+                return share(&worker, (pool, backend)).await;
+            }
+            connect(&worker, pool, backend).await.map(Carrier::Own)
+        })
     }
 
     /// Gets leave to open a connection, or one that is open already.
@@ -572,6 +604,20 @@ impl Drop for Attempt {
             Some(capped) => capped.give_back(self.backend),
         }
         self.worker.pool(self.pool).balancer.borrow_mut().returned(self.backend, shared);
+    }
+}
+
+/// A stream over HTTP/2: on a connection that is open, being opened by another, or opened now.
+async fn share(worker: &Rc<Worker>, (pool, backend): (PoolId, usize)) -> Result<Carrier, ConnectError> {
+    loop {
+        let opener = match worker.pool(pool).dialogues(backend).turn().await? {
+            Turn::Stream(stream) => return Ok(Carrier::Shared(Box::new(stream))),
+            Turn::Open(opener) => opener,
+        };
+        match connect(worker, pool, backend).await {
+            Ok(stream) => Dialogues::opened(worker, (pool, backend), stream),
+            Err(error) => return Err(opener.fail(error)),
+        }
     }
 }
 

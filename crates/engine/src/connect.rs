@@ -15,7 +15,7 @@ use crate::stream::Stream;
 use crate::tls::{Settings, Step, TlsFault};
 
 /// Why there is no connection.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) enum ConnectError {
     /// The backend refused or cannot be reached.
     Failed,

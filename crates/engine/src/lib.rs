@@ -37,6 +37,7 @@ mod sys;
 mod testing;
 mod timers;
 pub mod tls;
+mod upstream;
 mod worker;
 
 pub use buffered::Buffered;

@@ -99,6 +99,7 @@ fn pool(backends: &[SocketAddr]) -> Pool {
         max_requests: None,
         caps: Default::default(),
         tls: false,
+        http2: false,
     };
     Pool {
         name: "app".to_owned(),

@@ -492,6 +492,8 @@ pub struct Backend {
     pub caps: Caps,
     /// Whether it is spoken to over TLS.
     pub tls: bool,
+    /// Whether it is spoken to over HTTP/2.
+    pub http2: bool,
 }
 
 /// Where a backend is.

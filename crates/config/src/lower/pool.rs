@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use policy::hashing::{Bound, HashKey, Hashing};
 use policy::plan::{
-    Adaptive, Address, Backend, Caps, Panic, PolicyKind, Pool, ProxyVersion, Queue, SpillOver, Subset, Wanted,
+    Adaptive, Backend, Caps, Panic, PolicyKind, Pool, ProxyVersion, Queue, SpillOver, Subset, Wanted,
 };
 
 use super::{breaker, eject, health, tls};
@@ -14,6 +14,7 @@ use crate::files::At;
 use crate::keys;
 use crate::setting;
 use crate::table::{Item, Member, Table, Words};
+use crate::values::address::Located;
 use crate::values::{address, hash_key, host, name};
 use crate::warn::facts::{Facts, PoolFacts};
 
@@ -54,6 +55,7 @@ fn one(context: &mut Context<'_>, member: &Member, table: &Table, backends: Vec<
         let problem = Problem::new(code::MISSING_KEY, "`queue` without `max_requests` holds nobody back");
         context.error(table.place("queue"), problem.remedy("add for instance `max_requests = 100`"));
     }
+    refuse_with_http2(context, table, &backends, send_proxy.is_some());
     let health = health::of(context, table)?;
     if health.as_ref().is_some_and(|check| check.port.is_some() || check.agent.is_some()) {
         health::refuse_sockets(context, table, &backends)?;
@@ -80,6 +82,22 @@ fn one(context: &mut Context<'_>, member: &Member, table: &Table, backends: Vec<
         idle_timeout: table.table("timeouts")?.wait("keep_alive")?,
         queue: queue(table.table("queue")?)?,
     })
+}
+
+/// What is about connections of one's own makes no sense where many exchanges share one.
+fn refuse_with_http2(context: &mut Context<'_>, table: &Table, backends: &[Backend], sends_proxy: bool) {
+    let Some(shared) = backends.iter().find(|backend| backend.http2) else { return };
+    let mut refuse = |key: &str, remedy: &str| {
+        let what =
+            format!("`{key}` with a backend of HTTP/2 ({}), whose connections serve many clients at once", shared.name);
+        context.error(table.place(key), Problem::new(code::CONFLICT, what).remedy(remedy));
+    };
+    if sends_proxy {
+        refuse("send_proxy", "leave it out: backends learn who the client is from `X-Forwarded-For`");
+    }
+    if backends.iter().any(|backend| backend.http2 && backend.caps.max_connections.is_some()) {
+        refuse("max_connections", "write `max_requests`, which caps what runs at once");
+    }
 }
 
 fn queue(table: &Table) -> Option<Queue> {
@@ -200,13 +218,13 @@ fn backends(context: &mut Context<'_>, table: &Table) -> (Vec<Backend>, Vec<At>)
 
 fn backend(context: &mut Context<'_>, item: &Item) -> Option<Backend> {
     if let Some(words) = item.words() {
-        let (address, tls) = located(context, words)?;
+        let Located { address, tls, http2 } = located(context, words)?;
         let name = address.to_string();
         let (state, caps) = (Wanted::Ready, Caps::default());
-        return Some(Backend { name, address, weight: 1, tier: 0, state, max_requests: None, caps, tls });
+        return Some(Backend { name, address, weight: 1, tier: 0, state, max_requests: None, caps, tls, http2 });
     }
     let table = item.table()?;
-    let (address, tls) = located(context, table.words("address")?)?;
+    let Located { address, tls, http2 } = located(context, table.words("address")?)?;
     let name = match table.words("name") {
         Some(words) => {
             context.take(words.at, name::chosen(words.text))?;
@@ -229,6 +247,7 @@ fn backend(context: &mut Context<'_>, item: &Item) -> Option<Backend> {
         max_requests,
         caps: Caps { max_connections: table.count("max_connections"), adaptive },
         tls,
+        http2,
     })
 }
 
@@ -248,6 +267,6 @@ fn cap(context: &mut Context<'_>, table: &Table) -> (Option<u32>, Option<Adaptiv
 }
 
 /// Where a backend is, and whether it is spoken to over TLS.
-fn located(context: &mut Context<'_>, words: Words<'_>) -> Option<(Address, bool)> {
+fn located(context: &mut Context<'_>, words: Words<'_>) -> Option<Located> {
     context.take(words.at, address::backend(words.text))
 }

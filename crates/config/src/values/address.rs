@@ -12,11 +12,7 @@ use crate::values::host;
 const UNIX_PATH_MAX: usize = 107;
 
 /// Schemes of backends that are not built yet, with the nearest alternative.
-const SCHEMES_LATER: &[(&str, &str)] = &[
-    ("h2c", "the nearest is `http://`"),
-    ("h2", "the nearest is `https://`, which speaks HTTP/1.1"),
-    ("srv", "name the servers one by one"),
-];
+const SCHEMES_LATER: &[(&str, &str)] = &[("srv", "name the servers one by one")];
 
 /// Reads an address to accept on: `:80`, `0.0.0.0:80`, `[::]:80`, `unix:/path`.
 pub(crate) fn bind(text: &str) -> Result<Bind, Problem> {
@@ -53,27 +49,37 @@ fn not_an_address_to_bind(text: &str) -> Problem {
     }
 }
 
-/// Reads the address of a backend, and whether it is spoken to over TLS.
-pub(crate) fn backend(text: &str) -> Result<(Address, bool), Problem> {
+/// Where a backend is, and how it is spoken to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Located {
+    pub(crate) address: Address,
+    pub(crate) tls: bool,
+    pub(crate) http2: bool,
+}
+
+/// Schemes of backends, with TLS, HTTP/2 and the port where none is given.
+const SCHEMES: [(&str, bool, bool, u16); 4] =
+    [("http", false, false, 80), ("https", true, false, 443), ("h2c", false, true, 80), ("h2", true, true, 443)];
+
+/// Reads the address of a backend.
+pub(crate) fn backend(text: &str) -> Result<Located, Problem> {
+    let plain = |address| Located { address, tls: false, http2: false };
     if let Some(path) = text.strip_prefix("unix:") {
-        return unix(path).map(|path| (Address::Unix(path), false));
+        return unix(path).map(|path| plain(Address::Unix(path)));
     }
     for (scheme, instead) in SCHEMES_LATER {
-        if text
-            .strip_prefix(scheme)
-            .is_some_and(|rest| rest.starts_with("://") || (*scheme == "srv" && rest.starts_with(':')))
-        {
+        if text.strip_prefix(scheme).is_some_and(|rest| rest.starts_with(':')) {
             return Err(Problem::not_available(&format!("`{scheme}` for backends"), instead));
         }
     }
-    let secure = text.strip_prefix("https://");
-    let Some(rest) = secure.or_else(|| text.strip_prefix("http://")) else {
-        return host_port(text, None).map(|address| (address, false));
+    let found = SCHEMES.iter().find_map(|known| Some((known, text.strip_prefix(known.0)?.strip_prefix("://")?)));
+    let Some(((scheme, tls, http2, port), rest)) = found else {
+        return host_port(text, None).map(plain);
     };
-    let (scheme, port) = if secure.is_some() { ("https", 443) } else { ("http", 80) };
     match rest.split_once('/') {
         None | Some((_, "")) => {
-            host_port(rest.trim_end_matches('/'), Some(port)).map(|address| (address, secure.is_some()))
+            let address = host_port(rest.trim_end_matches('/'), Some(*port))?;
+            Ok(Located { address, tls: *tls, http2: *http2 })
         }
         Some((authority, _)) => Err(Problem::value(format!("`{text}` has a path, but a backend is a server"))
             .remedy(format!("write `\"{scheme}://{authority}\"`; a route's `rewrite` changes paths"))),

@@ -74,6 +74,7 @@ pub(crate) fn backend(address: Address) -> Backend {
         max_requests: None,
         caps: Default::default(),
         tls: false,
+        http2: false,
     }
 }
 

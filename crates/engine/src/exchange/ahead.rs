@@ -12,8 +12,8 @@ use super::forward::Body;
 use super::proxied::{Detour, Proxied, Upstream};
 use crate::buffered::Store;
 use crate::cause::Cause;
-use crate::h1::BackendLink;
 use crate::seam::{Cut, Downstream, Fill, PumpError, Side, Source, Trailers, poll_pump};
+use crate::upstream::BackendLink;
 
 /// What was read of an answer and not yet taken by the client.
 pub(super) struct Ahead {

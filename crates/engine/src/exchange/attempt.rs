@@ -18,12 +18,12 @@ use crate::backends::Attempt;
 use crate::cause::Cause;
 use crate::clock::Instant;
 use crate::connect::ConnectError;
-use crate::h1::{BackendLink, HeadError, RequestHead};
+use crate::h1::{HeadError, RequestHead};
 use crate::report::Report;
 use crate::room::Asked;
 use crate::seam::{AnswerHead, Changes, Cut, Downstream, PumpError, poll_pump};
-use crate::stream::Stream;
 use crate::timers::NO_BACKEND;
+use crate::upstream::{BackendLink, Carrier};
 
 /// More interim answers than this to one request are an attack or a fault.
 pub(super) const INTERIM_ANSWERS: u32 = 16;
@@ -94,7 +94,7 @@ impl<'a, D: Downstream> Proxied<'a, D> {
     /// An idle connection, if there is one that still lives.
     // Within the wait for a first attempt, although a second one needs it as well.
     #[inline(always)]
-    pub(super) fn kept_connection(&self, attempt: &Attempt) -> Option<Stream> {
+    pub(super) fn kept_connection(&self, attempt: &Attempt) -> Option<Carrier> {
         let is_bodiless = matches!(self.down.head().0.framing, Framing::None | Framing::Length(0));
         while let Some(stream) = attempt.reuse() {
             // What perhaps cannot be repeated must not meet a connection that the backend has just closed.
@@ -106,7 +106,7 @@ impl<'a, D: Downstream> Proxied<'a, D> {
     }
 
     /// A fresh connection, or one that was given back meanwhile and whether it is such a one.
-    async fn connect(&mut self, attempt: &Attempt) -> Result<(Stream, bool), Failed> {
+    async fn connect(&mut self, attempt: &Attempt) -> Result<(Carrier, bool), Failed> {
         let mut connected = self.connected(attempt).await;
         for _ in 0..ROOM_TRIES {
             if !matches!(connected, Ok(Err(ConnectError::Local))) {
@@ -143,7 +143,7 @@ impl<'a, D: Downstream> Proxied<'a, D> {
     }
 
     /// Connects once.
-    async fn connected(&mut self, attempt: &Attempt) -> Result<Result<(Stream, bool), ConnectError>, Failed> {
+    async fn connected(&mut self, attempt: &Attempt) -> Result<Result<(Carrier, bool), ConnectError>, Failed> {
         let mut wait = self.new_wait();
         self.begin_connecting(&mut wait);
         // Boxed, since most exchanges need none and would carry its room about.

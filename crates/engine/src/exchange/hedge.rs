@@ -22,11 +22,11 @@ use crate::cause::Cause;
 use crate::circuit;
 use crate::clock::Instant;
 use crate::connect::ConnectError;
-use crate::h1::{BackendLink, HeadError};
+use crate::h1::HeadError;
 use crate::passive::Risk;
 use crate::seam::{Downstream, poll_pump};
-use crate::stream::Stream;
 use crate::timers::Timer;
+use crate::upstream::{BackendLink, Carrier};
 
 /// Which attempt of a hedged exchange answered first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,7 +47,7 @@ impl Hedged {
     }
 }
 
-type Connecting = Pin<Box<dyn Future<Output = Result<Stream, ConnectError>>>>;
+type Connecting = Pin<Box<dyn Future<Output = Result<Carrier, ConnectError>>>>;
 
 /// The second attempt: it connects, or has asked.
 pub(super) struct Rival<'a> {
@@ -131,8 +131,8 @@ impl<'a, D: Downstream> Proxied<'a, D> {
         rival.connecting = connecting;
     }
 
-    fn ask(&self, rival: &mut Rival<'a>, attempt: Attempt, (stream, reused): (Stream, bool)) {
-        let mut up = Upstream { attempt, link: BackendLink::new(stream, &self.worker.buffers), reused };
+    fn ask(&self, rival: &mut Rival<'a>, attempt: Attempt, (carrier, reused): (Carrier, bool)) {
+        let mut up = Upstream { attempt, link: BackendLink::new(carrier, &self.worker.buffers), reused };
         rival.again = Again::default();
         // What could not be rewritten would have ended the first attempt.
         let _ = self.begin_request(&mut up);

@@ -21,10 +21,10 @@ use crate::cause::Cause;
 use crate::circuit::{self, Entry};
 use crate::clock::Instant;
 use crate::counters::BackendCounters;
-use crate::h1::BackendLink;
 use crate::passive::{Risk, Trial};
 use crate::seam::Downstream;
 use crate::shared::BackendShared;
+use crate::upstream::BackendLink;
 use crate::worker::Worker;
 
 /// Deadlines fire up to so much late; an exchange that has no more than this left is over.
@@ -323,7 +323,9 @@ impl<'a, D: Downstream> Proxied<'a, D> {
             let was_tunnel = self.answer.status == 101;
             if outcome.is_ok() && self.answer.keep_alive && !was_tunnel && self.feed.done && up.link.is_reusable() {
                 let since = self.facts.times.first_byte.unwrap_or(self.facts.times.started);
-                up.attempt.give_back(up.link.into_stream(), since);
+                if let Some(stream) = up.link.into_stream() {
+                    up.attempt.give_back(stream, since);
+                }
             } else if outcome.is_ok() && !was_tunnel && up.link.has_unasked() {
                 up.attempt.distrust();
             }

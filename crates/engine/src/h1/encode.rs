@@ -36,7 +36,7 @@ pub(crate) struct RequestHead<'a> {
 
 /// Whether a backend may take a field for one that these rules set or remove: CGI and its kin make one variable of
 /// `X-User` and `X_User`.
-fn shadows_rules(changes: &Changes<'_>, name: &[u8]) -> bool {
+pub(crate) fn shadows_rules(changes: &Changes<'_>, name: &[u8]) -> bool {
     let folded = |byte: &u8| if byte.is_ascii_alphanumeric() { byte.to_ascii_lowercase() } else { b'-' };
     let same = |text: &String| text.len() == name.len() && text.bytes().zip(name).all(|(a, b)| folded(&a) == folded(b));
     let is_plain = name.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'-');
@@ -97,7 +97,7 @@ pub(crate) fn put_request(out: &mut Vec<u8>, head: &RequestHead<'_>) {
     out.extend_from_slice(b"\r\n");
 }
 
-fn keeps_request_field(head: &RequestHead<'_>, field: &Field) -> bool {
+pub(crate) fn keeps_request_field(head: &RequestHead<'_>, field: &Field) -> bool {
     if field.hop_by_hop {
         return false;
     }
@@ -148,7 +148,7 @@ pub(crate) fn max_forwards(request: &Request, buf: &[u8]) -> Option<u64> {
 }
 
 /// Fields that say who the client is and by which way it came.
-fn put_forwarding(out: &mut Vec<u8>, head: &RequestHead<'_>) {
+pub(crate) fn put_forwarding(out: &mut Vec<u8>, head: &RequestHead<'_>) {
     let (request, buf, peer) = (head.request, head.buf, head.peer);
     // What the route sets or removes is not ours to say.
     let plain = head.changes.rules.is_empty();

@@ -8,4 +8,4 @@ mod secure;
 
 pub(crate) use backend::{BackendLink, HeadError};
 pub(crate) use client::{Connection, Greeting};
-pub(crate) use encode::{PSEUDONYM, RequestHead, max_forwards};
+pub(crate) use encode::{PSEUDONYM, RequestHead, keeps_request_field, max_forwards, put_forwarding, shadows_rules};

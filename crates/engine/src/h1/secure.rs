@@ -191,7 +191,8 @@ impl Greeted<'_> {
             }
             while self.timer.poll_late(cx).is_ready() {
                 let now = Instant::now();
-                let is_hurried = self.worker.line.has_waiting() && now.saturating_duration_since(self.began) > UNHURRIED;
+                let is_hurried =
+                    self.worker.line.has_waiting() && now.saturating_duration_since(self.began) > UNHURRIED;
                 if is_hurried || self.due.is_some_and(|due| due <= now + LOOK / 100) {
                     return Poll::Ready(Err(End::Late));
                 }

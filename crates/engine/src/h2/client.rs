@@ -9,7 +9,8 @@ use std::task::{Context, Poll};
 use wire::h2::{By, ErrorCode, Handle, HeadWriter, More};
 use wire::head::{Framing, Method, Request};
 
-use super::core::{Come, Core, LastFrame, OwnTrailers, Shared, broken};
+use super::core::{Closed, Come, Core, LastFrame, OwnTrailers, Shared, broken};
+use super::fields::{put_field, put_lines};
 use crate::date::Calendar;
 use crate::exchange::Ended;
 use crate::seam::{AnswerHead, Cut, Downstream, Fill, OwnAnswer, Peer, Sink, Source, Trailers};
@@ -118,22 +119,7 @@ fn put_fields(writer: &mut HeadWriter<'_>, head: &AnswerHead<'_>) {
         if field.hop_by_hop || (!plain && head.changes.drops(name)) {
             continue;
         }
-        let value = field.value.of(head.buf);
-        if field.never_indexed {
-            writer.secret_field(name, value);
-        } else {
-            writer.field(name, value);
-        }
-    }
-}
-
-/// Adds whole field lines.
-fn put_lines(writer: &mut HeadWriter<'_>, lines: &[u8]) {
-    for line in lines.split(|&byte| byte == b'\n') {
-        let line = line.strip_suffix(b"\r").unwrap_or(line);
-        if let Some(colon) = line.iter().position(|&byte| byte == b':') {
-            writer.field(&line[..colon], line[colon + 1..].trim_ascii());
-        }
+        put_field(writer, field, head.buf);
     }
 }
 
@@ -160,8 +146,8 @@ impl Source for ClientStream {
                 Poll::Ready(Ok(Fill::End))
             }
             Come::Nothing => Poll::Pending,
-            Come::Gone(By::Peer) => Poll::Ready(Err(Cut::Broken)),
-            Come::Gone(By::Us(why)) => Poll::Ready(Err(Cut::Malformed(why))),
+            Come::Gone(Closed { by: By::Peer, .. }) => Poll::Ready(Err(Cut::Broken)),
+            Come::Gone(Closed { by: By::Us(why), .. }) => Poll::Ready(Err(Cut::Malformed(why))),
         }
     }
 
@@ -192,7 +178,11 @@ impl Sink for ClientStream {
 
     /// The session sends what is there after each turn.
     fn poll_flush(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(if self.core.borrow().is_gone(self.stream) { Err(io::ErrorKind::BrokenPipe.into()) } else { Ok(()) })
+        Poll::Ready(if self.core.borrow().closed(self.stream).is_some() {
+            Err(io::ErrorKind::BrokenPipe.into())
+        } else {
+            Ok(())
+        })
     }
 
     fn poll_end(&mut self, _: &mut Context<'_>, trailers: Trailers<'_>) -> Poll<io::Result<()>> {
@@ -293,7 +283,7 @@ impl Downstream for ClientStream {
     }
 
     fn poll_gone(&mut self, _: &mut Context<'_>) -> Poll<()> {
-        if self.core.borrow().is_gone(self.stream) { Poll::Ready(()) } else { Poll::Pending }
+        if self.core.borrow().closed(self.stream).is_some() { Poll::Ready(()) } else { Poll::Pending }
     }
 
     fn identity(&self) -> &[u8] {

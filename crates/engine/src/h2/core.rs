@@ -4,11 +4,13 @@
 //! never across a wait.
 
 use std::cell::RefCell;
+use std::collections::VecDeque;
 use std::io;
 use std::rc::Rc;
+use std::task::{Context, Waker};
 
-use wire::h2::{By, Connection, Gone, Handle, More};
-use wire::head::Field;
+use wire::h2::{By, Connection, ErrorCode, Gone, Handle, More};
+use wire::head::{Answer, Field};
 
 use super::ready::Ready;
 
@@ -20,7 +22,7 @@ const END_STREAM: u8 = 0x1;
 /// Bytes of a body's buffer that are kept for the next stream in the same place.
 const KEPT_BODY_BYTES: usize = 16 * 1024;
 
-/// Shared by the session and the exchanges, all of one task.
+/// Shared by a connection's task and the exchanges on it, all of one thread.
 pub(super) type Shared = Rc<RefCell<Core>>;
 
 pub(super) struct Core {
@@ -30,7 +32,10 @@ pub(super) struct Core {
     pub(super) sent: usize,
     /// Bytes that were sent and are no longer in `out`.
     passed: u64,
+    /// Clients' connections: which exchanges can go on.
     pub(super) ready: Ready,
+    /// Backends' connections: the task that reads and writes.
+    task: Option<Waker>,
     places: Vec<Place>,
     /// An exchange waits for room in `out`.
     is_crowded: bool,
@@ -39,10 +44,23 @@ pub(super) struct Core {
 /// What came for a stream and was not taken.
 #[derive(Default)]
 struct Place {
+    /// The stream's number on the wire.
+    id: u32,
     body: Vec<u8>,
     ended: bool,
     trailers: Option<Box<OwnTrailers>>,
-    gone: Option<By>,
+    /// Heads of answers, interim ones included.
+    heads: VecDeque<(Answer, Vec<u8>)>,
+    gone: Option<Closed>,
+    /// Who waits for any of it, where that runs in a task of its own.
+    waker: Option<Waker>,
+}
+
+/// How a stream was closed before its end.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Closed {
+    pub(super) by: By,
+    pub(super) code: ErrorCode,
 }
 
 /// Trailer fields with the buffer that they point into.
@@ -61,7 +79,7 @@ pub(super) enum Come {
     /// Nothing yet.
     Nothing,
     /// No more of it will come.
-    Gone(By),
+    Gone(Closed),
 }
 
 /// A DATA frame of a stream that may still be in the output.
@@ -76,6 +94,7 @@ impl Core {
             sent: 0,
             passed: 0,
             ready: Ready::new(max_streams),
+            task: None,
             places: Vec::new(),
             is_crowded: false,
         }))
@@ -88,10 +107,60 @@ impl Core {
             self.places.resize_with(slot + 1, Place::default);
         }
         let place = &mut self.places[slot];
+        place.id = stream.id;
         place.body.clear();
         place.body.shrink_to(KEPT_BODY_BYTES);
-        (place.ended, place.trailers, place.gone) = (ended, None, None);
+        (place.ended, place.trailers, place.gone, place.waker) = (ended, None, None, None);
+        place.heads.clear();
         self.ready.set(slot);
+    }
+
+    /// Who works on a stream can go on.
+    pub(super) fn wake(&mut self, slot: usize) {
+        match self.places.get_mut(slot).and_then(|place| place.waker.take()) {
+            Some(waker) => waker.wake(),
+            None => self.ready.set(slot),
+        }
+    }
+
+    fn wake_all(&mut self) {
+        (0..self.places.len()).for_each(|slot| self.wake(slot));
+    }
+
+    /// Remembers who waits for something to come for a stream.
+    pub(super) fn wait(&mut self, stream: Handle, cx: &Context<'_>) {
+        let waker = &mut self.places[stream.slot as usize].waker;
+        if !waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+            *waker = Some(cx.waker().clone());
+        }
+    }
+
+    /// Which task writes what there is.
+    pub(super) fn begin_turn(&mut self, cx: &Context<'_>) {
+        if !self.task.as_ref().is_some_and(|task| task.will_wake(cx.waker())) {
+            self.task = Some(cx.waker().clone());
+        }
+    }
+
+    /// Something was put into the output: it is written when this task has had its turn.
+    pub(super) fn tell_writer(&self) {
+        if let Some(task) = &self.task {
+            task.wake_by_ref();
+        }
+    }
+
+    /// The head of an answer came.
+    pub(super) fn answered(&mut self, stream: Handle, (answer, buf): (Answer, Vec<u8>), ends: bool) {
+        if let Some(place) = self.places.get_mut(stream.slot as usize) {
+            place.heads.push_back((answer, buf));
+            place.ended |= ends;
+            self.wake(stream.slot as usize);
+        }
+    }
+
+    /// Takes the next head of an answer.
+    pub(super) fn take_head(&mut self, stream: Handle) -> Option<(Answer, Vec<u8>)> {
+        self.places[stream.slot as usize].heads.pop_front()
     }
 
     /// More of a body came.
@@ -99,7 +168,7 @@ impl Core {
         if let Some(place) = self.places.get_mut(stream.slot as usize) {
             place.body.extend_from_slice(bytes);
             place.ended |= ends;
-            self.ready.set(stream.slot as usize);
+            self.wake(stream.slot as usize);
         }
     }
 
@@ -107,40 +176,54 @@ impl Core {
         if let Some(place) = self.places.get_mut(stream.slot as usize) {
             place.trailers = Some(Box::new(trailers));
             place.ended = true;
-            self.ready.set(stream.slot as usize);
+            self.wake(stream.slot as usize);
         }
     }
 
     /// A stream was closed before its end.
-    pub(super) fn gone(&mut self, stream: Handle, by: By) {
+    pub(super) fn gone(&mut self, stream: Handle, closed: Closed) {
         if let Some(place) = self.places.get_mut(stream.slot as usize) {
-            place.gone = Some(by);
-            self.ready.set(stream.slot as usize);
+            place.gone = Some(closed);
+            self.wake(stream.slot as usize);
+        }
+    }
+
+    /// The streams above this one will never be processed (RFC 9113, section 6.8).
+    pub(super) fn gone_above(&mut self, last: u32) {
+        let closed = Closed { by: By::Peer, code: ErrorCode::REFUSED_STREAM };
+        for slot in 0..self.places.len() {
+            let place = &mut self.places[slot];
+            if place.id > last && !place.ended {
+                place.gone = place.gone.or(Some(closed));
+                self.wake(slot);
+            }
         }
     }
 
     /// The connection is: nothing more comes for any stream, and nothing goes.
     pub(super) fn all_gone(&mut self) {
-        self.places.iter_mut().for_each(|place| place.gone = Some(By::Peer));
-        self.ready.set_below(self.places.len());
+        let closed = Closed { by: By::Peer, code: ErrorCode::CANCEL };
+        self.places.iter_mut().for_each(|place| place.gone = place.gone.or(Some(closed)));
+        self.wake_all();
     }
 
     /// Whether a stream was closed before its end.
-    pub(super) fn is_gone(&self, stream: Handle) -> bool {
-        self.places[stream.slot as usize].gone.is_some()
+    pub(super) fn closed(&self, stream: Handle) -> Option<Closed> {
+        self.places[stream.slot as usize].gone
     }
 
     /// Takes what is there of a body into `buffer`, which is empty.
     pub(super) fn take(&mut self, stream: Handle, buffer: &mut Vec<u8>) -> Come {
         let place = &mut self.places[stream.slot as usize];
-        if let Some(by) = place.gone {
-            return Come::Gone(by);
-        }
         if !place.body.is_empty() {
             std::mem::swap(&mut place.body, buffer);
             return Come::Data;
         }
-        if place.ended { Come::End(place.trailers.take()) } else { Come::Nothing }
+        match place.gone {
+            _ if place.ended => Come::End(place.trailers.take()),
+            Some(closed) => Come::Gone(closed),
+            None => Come::Nothing,
+        }
     }
 
     /// So much of a body was used.
@@ -205,7 +288,7 @@ impl Core {
         }
         if self.is_crowded && self.waiting() < OUT_BYTES / 2 {
             self.is_crowded = false;
-            self.ready.set_below(self.places.len());
+            self.wake_all();
         }
     }
 

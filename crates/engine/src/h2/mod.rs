@@ -4,9 +4,14 @@
 //! turn. An exchange sees its stream as [`client::ClientStream`]; what both sides share is [`core`], and [`ready`] tells
 //! which exchanges can go on.
 
+mod backend;
 mod client;
 mod core;
+mod dialogue;
+mod fields;
 mod ready;
 mod session;
 
+pub(crate) use backend::BackendStream;
+pub(crate) use dialogue::{Dialogues, Turn};
 pub(crate) use session::{Opened, serve};

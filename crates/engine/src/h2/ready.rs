@@ -61,11 +61,6 @@ impl Ready {
         }
     }
 
-    /// All places from here on can go on.
-    pub(super) fn set_below(&self, places: usize) {
-        (0..places).for_each(|place| self.set(place));
-    }
-
     /// Takes the places that can go on, in order, word by word.
     pub(super) fn take(&self) -> impl Iterator<Item = usize> + use<> {
         // Before the bits are read, so that one that is set behind our back tells the task again.
@@ -153,8 +148,6 @@ mod tests {
         ready.set(1);
         ready.set(1000);
         assert_eq!(ready.take().collect::<Vec<_>>(), [1]);
-        ready.set_below(3);
-        assert_eq!(ready.take().collect::<Vec<_>>(), [0, 1, 2]);
     }
 
     #[test]

@@ -12,7 +12,7 @@ use std::time::Duration;
 use wire::h2::{Config, Connection, ConnectionError, ErrorCode, Event, Handle, HeadSlot, Input};
 
 use super::client::ClientStream;
-use super::core::{Core, OwnTrailers, Shared};
+use super::core::{Closed, Core, OwnTrailers, Shared};
 use crate::buffers::{Inbox, Size};
 use crate::cause::Cause;
 use crate::clock::Instant;
@@ -265,7 +265,7 @@ impl Session {
                 };
                 self.core.borrow_mut().ended_with(stream, trailers);
             }
-            Event::Reset { stream, by, .. } => self.core.borrow_mut().gone(stream, by),
+            Event::Reset { stream, code, by } => self.core.borrow_mut().gone(stream, Closed { by, code }),
             Event::Malformed { .. } => self.counters().refused.add(1),
             Event::GoAway { .. } | Event::Pong => {}
         }
@@ -337,7 +337,11 @@ impl Session {
     /// The client broke the rules, or makes more work than anybody needs: it is told, and that was it.
     fn cut_off(&mut self, error: ConnectionError) {
         let counters = self.counters();
-        if error.abuse.is_some() { counters.calmed.add(1) } else { counters.refused.add(1) }
+        if error.abuse.is_some() {
+            counters.calmed.add(1)
+        } else {
+            counters.refused.add(1)
+        }
         tracing::debug!("HTTP/2 connection of {} cut off: {}", self.peer.ip(), error.why);
         self.close();
     }

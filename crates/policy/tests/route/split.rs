@@ -37,6 +37,7 @@ fn pool(name: &str) -> Pool {
         max_requests: None,
         caps: Default::default(),
         tls: false,
+        http2: false,
     };
     Pool {
         name: name.into(),

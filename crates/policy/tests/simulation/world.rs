@@ -385,6 +385,7 @@ fn backend(index: usize) -> Backend {
         max_requests: None,
         caps: Caps::default(),
         tls: false,
+        http2: false,
         state: Wanted::Ready,
     }
 }

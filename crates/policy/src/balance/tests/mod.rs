@@ -164,6 +164,7 @@ fn backend(name: &str, weight: u32, tier: u8) -> Backend {
         max_requests: None,
         caps: Default::default(),
         tls: false,
+        http2: false,
     }
 }
 
