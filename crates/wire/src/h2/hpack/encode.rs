@@ -24,11 +24,18 @@ enum Mark {
     Never,
 }
 
+/// What is noted beside a line.
+#[derive(Clone, Copy, Debug)]
+struct Note {
+    hash: u32,
+    /// The static entry with the same name, or 0.
+    index: u8,
+}
+
 /// The encoding context of a connection.
 #[derive(Debug)]
 pub(in crate::h2) struct Encoder {
-    /// Beside each line, its hash.
-    table: Table<u32>,
+    table: Table<Note>,
     /// The smallest size that the table had since the last block, and what it has now, if that must be told.
     resized: Option<(u32, u32)>,
     /// Hashes of lines that were written and did not go into the table.
@@ -159,12 +166,12 @@ impl Encoder {
             return put_literal(index, name, value, Mark::Plain, out);
         }
         let hash = hash_of(name, value);
-        if let Some(age) = self.find(hash, name, value) {
+        if let Some(age) = self.find(Note { hash, index }, name, value) {
             return put::<7>(out, 0x80, static_table::LENGTH + 1 + age);
         }
         // A fold and not a search: all are compared at once.
         if self.seen.iter().fold(false, |any, seen| any | (*seen == hash)) {
-            self.insert(index, hash, (name, value), out);
+            self.insert(Note { hash, index }, (name, value), out);
         } else {
             self.seen[self.next_seen] = hash;
             self.next_seen = (self.next_seen + 1) % SEEN;
@@ -174,16 +181,18 @@ impl Encoder {
 
     /// The age of the line's entry.
     #[inline]
-    fn find(&self, hash: u32, name: &[u8], value: &[u8]) -> Option<usize> {
+    fn find(&self, wanted: Note, name: &[u8], value: &[u8]) -> Option<usize> {
         let is_line = |line: &[u8], name_bytes: usize| {
-            line[..name_bytes].eq_ignore_ascii_case(name) && line[name_bytes + 2..line.len() - 2] == *value
+            let same_name = wanted.index != 0 || line[..name_bytes].eq_ignore_ascii_case(name);
+            same_name && line[name_bytes + 2..line.len() - 2] == *value
         };
-        let mut entries = self.table.newest_first().filter(|(_, entry)| entry.note == hash);
+        let fits = |note: &Note| (note.hash == wanted.hash) & (note.index == wanted.index);
+        let mut entries = self.table.newest_first().filter(|(_, entry)| fits(&entry.note));
         entries.find(|(_, entry)| is_line(self.table.line(entry), entry.name_bytes())).map(|(age, _)| age)
     }
 
     #[inline(never)]
-    fn insert(&mut self, index: u8, hash: u32, (name, value): (&[u8], &[u8]), out: &mut Vec<u8>) {
+    fn insert(&mut self, note: Note, (name, value): (&[u8], &[u8]), out: &mut Vec<u8>) {
         // The line is put together where the block grows, and taken away again.
         let start = out.len();
         out.extend_from_slice(name);
@@ -191,9 +200,9 @@ impl Encoder {
         out.extend_from_slice(b": ");
         out.extend_from_slice(value);
         out.extend_from_slice(b"\r\n");
-        self.table.insert(&out[start..], name.len(), hash);
+        self.table.insert(&out[start..], name.len(), note);
         out.truncate(start);
-        put_literal(index, name, value, Mark::Indexed, out);
+        put_literal(note.index, name, value, Mark::Indexed, out);
     }
 
     /// Holds no more memory than it needs.
