@@ -34,9 +34,16 @@ def evenkeel_binary():
 
 
 def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    return free_ports(1)[0]
+
+
+def free_ports(count):
+    """So many different ones: all are taken before any is given back."""
+    with contextlib.ExitStack() as probes:
+        taken = [probes.enter_context(socket.socket()) for _ in range(count)]
+        for probe in taken:
+            probe.bind(("127.0.0.1", 0))
+        return [probe.getsockname()[1] for probe in taken]
 
 
 def children(pid):
@@ -128,21 +135,24 @@ class Place:
         return running
 
     def backends(self, count):
-        """So many nginx that answer /1k with 1 KiB."""
-        for number in range(count):
-            port, name = free_port(), f"backend{number}"
+        """So many servers, in a few nginx, that answer /1k with 1 KiB."""
+        ports = free_ports(count)
+        processes = min(count, 2)
+        for number in range(processes):
+            name, own = f"backend{number}", ports[number::processes]
             body = "x" * 1024
+            listens = "".join(f"listen 127.0.0.1:{port} backlog=4096; " for port in own)
             top = f"""daemon off; master_process off; pid {self.folder}/{name}.pid; error_log {self.folder}/{name}.err;
-events {{ worker_connections 4096; }}
+worker_rlimit_nofile 16384; events {{ worker_connections 8192; }}
 http {{ access_log off; keepalive_requests 1000000000; keepalive_timeout 300s; {temporary(self.folder, name)}
-server {{ listen 127.0.0.1:{port} backlog=4096; location / {{ return 200 "{body}"; }} }} }}
+server {{ {listens}location / {{ return 200 "{body}"; }} }} }}
 """
             conf = self.write(name + ".conf", top)
-            self.start([find("nginx"), "-e", f"{self.folder}/{name}.err", "-c", conf], port, name, self.other_cores)
-            self.backend_ports.append(port)
+            self.start([find("nginx"), "-e", f"{self.folder}/{name}.err", "-c", conf], own[0], name, self.other_cores)
+        self.backend_ports += ports
 
-    def evenkeel(self, under=()):
-        """Evenkeel in front of the backends, perhaps under a tool."""
+    def evenkeel(self, under=(), pool=""):
+        """Evenkeel in front of the backends, perhaps under a tool and with more lines for the pool."""
         port = free_port()
         backends = ", ".join(f'"127.0.0.1:{p}"' for p in self.backend_ports)
         conf = self.write("evenkeel.toml", f"""[runtime]
@@ -157,6 +167,7 @@ bind = "127.0.0.1:{port}"
 pool = "app"
 [pool.app]
 backends = [{backends}]
+{pool}
 """)
         return self.start([*under, evenkeel_binary(), "run", "-c", conf], port, "evenkeel", self.front_core)
 

@@ -21,7 +21,7 @@ fn over(backends: &[Backend], pool: &str) -> Evenkeel {
 
 /// Clients whose requests are held; with them as many requests run as there are clients.
 fn hold(front: &Evenkeel, clients: u64) -> Vec<Wire> {
-    let before = running(front);
+    let before = front.sum("active");
     let held = (0..clients)
         .map(|_| {
             let mut client = front.client();
@@ -29,12 +29,8 @@ fn hold(front: &Evenkeel, clients: u64) -> Vec<Wire> {
             client
         })
         .collect();
-    eventually("all are held", || running(front) == before + clients);
+    eventually("all are held", || front.sum("active") == before + clients);
     held
-}
-
-fn running(front: &Evenkeel) -> u64 {
-    front.backends("active").iter().filter_map(serde_json::Value::as_u64).sum()
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::harness::{Backend, Broken, Conn, Evenkeel, GET, Load, Method, OK, Setup, Wire, eventually};
+use crate::harness::{Backend, Broken, Conn, GET, Load, Method, OK, Setup, Wire, eventually};
 
 /// How many connections a backend has, and the most it ever had.
 #[derive(Default)]
@@ -37,10 +37,6 @@ fn answering(conn: &mut Conn) -> Result<(), Broken> {
     }
 }
 
-fn queue(front: &Evenkeel, figure: &str) -> u64 {
-    front.status()["pools"][0]["queue"][figure].as_u64().unwrap()
-}
-
 #[test]
 fn four_workers_never_have_more_connections_than_may_be_and_serve_everybody() {
     let counted: [Arc<Counted>; 2] = Default::default();
@@ -53,8 +49,8 @@ fn four_workers_never_have_more_connections_than_may_be_and_serve_everybody() {
         load.wait_for(6_000);
         let report = load.stop();
         assert_eq!(report.failed, 0, "{:?}", report.failures);
-        assert!(queue(&front, "queued") > 1000, "it was a crowd");
-        let opened: u64 = front.backends("connects").iter().filter_map(serde_json::Value::as_u64).sum();
+        assert!(front.queue("queued") > 1000, "it was a crowd");
+        let opened = front.sum("connects");
         assert!(opened <= 6, "connections went from worker to worker: {opened} opened");
         drop(front);
         eventually("all are closed", || counted.iter().all(|counted| counted.now.load(Ordering::SeqCst) == 0));
@@ -95,7 +91,7 @@ fn the_only_connection_is_idle_in_another_worker() {
         assert_eq!(front.exchange(GET).status(), 200);
     }
     assert_eq!((backend.connections(), front.backends("connects")), (1, vec![1.into()]));
-    assert_eq!((queue(&front, "timeouts"), queue(&front, "full")), (0, 0));
+    assert_eq!((front.queue("timeouts"), front.queue("full")), (0, 0));
 }
 
 #[test]
@@ -117,7 +113,7 @@ fn a_tunnel_keeps_its_connection_and_the_others_wait() {
     assert_eq!(tunnel.read_head().unwrap().status(), 101);
     let mut waits: Wire = front.client();
     waits.send(GET);
-    eventually("it waits", || queue(&front, "waiting") == 1);
+    eventually("it waits", || front.queue("waiting") == 1);
     drop(tunnel);
     assert_eq!(waits.answer(Method::Other).status(), 200);
     assert_eq!(counted.most(), 1);

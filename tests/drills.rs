@@ -9,9 +9,10 @@ mod hanging;
 
 use std::time::Duration;
 
-use serde_json::Value;
-
-use crate::harness::{Evenkeel, GET, Kind, Load, LoadReport, Server, Setup, eventually, find_program, skip, table_row};
+use crate::harness::{
+    Evenkeel, GET, Kind, Load, LoadReport, Server, Setup, eventually, find_program, skip, table_row,
+    with_one_and_four_workers,
+};
 
 /// Keep-alive clients.
 const CLIENTS: usize = 16;
@@ -22,15 +23,7 @@ const CHECKS: &str =
     "{ alive = true, interval = \"150ms\", timeout = \"1s\", fall = 2, rise = 1, hold_down_max = \"300ms\" }";
 /// What the promise allows from the return of a backend to the first success.
 const BACK_WITHIN: Duration = Duration::from_millis(250);
-const BUSY: &str = "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n";
 const BROKEN: &str = "HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\n\r\n";
-
-/// Runs a drill with one worker and with four.
-fn with_one_and_four_workers(drill: impl Fn(usize)) {
-    for workers in [1, 4] {
-        drill(workers);
-    }
-}
 
 /// Whether the machine has nginx; says that the test is skipped where not.
 fn has_nginx(test: &str) -> bool {
@@ -122,7 +115,7 @@ impl Drill {
             report.failed.to_string(),
             ms(report.p99),
             ms(report.slowest),
-            sum(&front, "retries").to_string(),
+            front.sum("retries").to_string(),
             back.iter().max().map_or_else(|| "-".to_owned(), |worst| format!("{}, {}", ms(median(&back)), ms(*worst))),
         ]);
         if report.failed > 0 {
@@ -159,11 +152,6 @@ fn median(times: &[Duration]) -> Duration {
     let mut times = times.to_vec();
     times.sort_unstable();
     times[times.len() / 2]
-}
-
-/// The sum of a counter over the backends.
-fn sum(front: &Evenkeel, field: &str) -> u64 {
-    front.backends(field).iter().filter_map(Value::as_u64).sum()
 }
 
 fn count(front: &Evenkeel, field: &str, backend: usize) -> u64 {

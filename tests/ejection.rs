@@ -4,9 +4,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use crate::harness::{Backend, Evenkeel, GET, OK, Setup, eventually};
-
-const BUSY: &str = "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n";
+use crate::harness::{BUSY, Backend, Evenkeel, GET, OK, Setup, eventually};
 
 fn count(front: &Evenkeel, field: &str, backend: usize) -> u64 {
     front.backends(field)[backend].as_u64().unwrap()

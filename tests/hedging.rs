@@ -1,22 +1,18 @@
 //! Hedged requests: a second attempt beside a slow first one. The drill prints what that does to the slowest answers, and
 //! what it costs.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::harness::{Backend, Evenkeel, GET, Method, OK, Setup, Wire, eventually, figure};
+use crate::harness::{Backend, Evenkeel, GET, Method, OK, PATIENCE, Setup, Wire, eventually, figure};
 
 const CLIENTS: u64 = 8;
 const REQUESTS: u64 = 500;
 /// How long a backend stalls now and then.
 const STALL: Duration = Duration::from_millis(400);
-
-fn total(front: &Evenkeel, field: &str) -> u64 {
-    front.backends(field).iter().filter_map(Value::as_u64).sum()
-}
 
 /// Stalls for one request in twenty-five.
 fn stalling_now_and_then() -> Backend {
@@ -66,14 +62,14 @@ fn drill_hedging_cuts_the_tail_within_its_budget() {
                 Setup::over([&one.address, &two.address].map(String::as_str)).workers(workers).pool(pool).start();
             let began = Instant::now();
             let took = latencies(&front);
-            (p99(&took), total(&front, "attempts"), total(&front, "hedges_won"), began.elapsed(), front)
+            (p99(&took), front.sum("attempts"), front.sum("hedges_won"), began.elapsed(), front)
         };
         let (without, attempts, hedged, ..) = measure("");
         assert_eq!((attempts, hedged), (CLIENTS * REQUESTS, 0), "off unless chosen");
         let (with, attempts, won, lasted, front) = measure("hedge = { after = \"p95\", budget = 5 }");
         let extra = attempts - CLIENTS * REQUESTS;
-        assert_eq!((total(&front, "hedges"), total(&front, "failures"), total(&front, "retries")), (extra, 0, 0));
-        assert!(won > 0 && total(&front, "overtaken") == won);
+        assert_eq!((front.sum("hedges"), front.sum("failures"), front.sum("retries")), (extra, 0, 0));
+        assert!(won > 0 && front.sum("overtaken") == won);
         let budget = (CLIENTS * REQUESTS * 5 / 100).max(100 + 10 * (lasted.as_secs() + 2)) + 4;
         assert!(extra <= budget, "{extra} of {budget}");
         // One request in fifty stalls.
@@ -91,21 +87,12 @@ fn drill_hedging_cuts_the_tail_within_its_budget() {
     }
 }
 
-/// Never answers.
-fn hanging() -> Backend {
-    Backend::serving(|conn| {
-        conn.request()?;
-        conn.until_closed();
-        Ok(())
-    })
-}
-
 #[test]
 fn only_chosen_routes_are_hedged_and_the_log_says_so() {
     for workers in [1, 4] {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("all.log");
-        let (hung, good) = (hanging(), Backend::answering(OK));
+        let (hung, good) = (Backend::silent(), Backend::answering(OK));
         let front = Setup::over([&hung.address, &good.address].map(String::as_str))
             .workers(workers)
             .access_log(&format!("write = \"all\"\nto = \"{}\"", file.display()))
@@ -117,9 +104,9 @@ fn only_chosen_routes_are_hedged_and_the_log_says_so() {
                 .exchange(format!("{method} {path} HTTP/1.1\r\nHost: shop.example\r\nContent-Length: 0\r\n\r\n"))
                 .status()
         };
-        assert_eq!((ask("GET", "/fast"), total(&front, "hedges_won"), total(&front, "retries")), (200, 1, 0));
+        assert_eq!((ask("GET", "/fast"), front.sum("hedges_won"), front.sum("retries")), (200, 1, 0));
         assert_eq!(ask("POST", "/fast"), 504);
-        assert_eq!((ask("GET", "/other"), total(&front, "hedges"), total(&front, "retries")), (200, 1, 1));
+        assert_eq!((ask("GET", "/other"), front.sum("hedges"), front.sum("retries")), (200, 1, 1));
         let lines = || std::fs::read_to_string(&file).unwrap_or_default();
         eventually("all is logged", || lines().lines().count() == 3);
         // Workers write their lines when they have time: in any order.
@@ -129,4 +116,34 @@ fn only_chosen_routes_are_hedged_and_the_log_says_so() {
         assert_eq!((&first["backend"], &first["cause"]), (&good.address.as_str().into(), &Value::Null));
         assert_eq!(lines.lines().filter(|line| line.contains(hedge)).count(), 1);
     }
+}
+
+#[test]
+fn a_body_that_has_not_come_whole_is_never_sent_as_whole_by_a_second_attempt() {
+    let folder = tempfile::tempdir().unwrap();
+    let (deaf, is_deaf) = std::sync::mpsc::channel();
+    let (done, wait) = std::sync::mpsc::channel::<()>();
+    let wait = Mutex::new(wait);
+    // Over a Unix socket, who reads no more may still be silent for as long as it likes.
+    let first = Backend::unix(folder.path().join("first.sock"), move |conn| {
+        conn.head()?;
+        conn.wire.stop_reading();
+        let _ = deaf.send(());
+        let _ = wait.lock().unwrap().recv_timeout(PATIENCE);
+        Ok(())
+    });
+    let second = Backend::answering(OK);
+    let front = Setup::over([&first.address, &second.address].map(String::as_str))
+        .pool("policy = \"first\"\ntimeouts = { first_byte = \"1s\" }\neject = \"off\"\nhedge = { after = \"100ms\" }")
+        .pool("retry = { body_buffer = \"1MiB\" }")
+        .start();
+    let mut client = front.client();
+    client.send("PUT / HTTP/1.1\r\nHost: shop.example\r\nTransfer-Encoding: chunked\r\n\r\n");
+    is_deaf.recv().unwrap();
+    // More than is read before the first write fails.
+    let body = "body".repeat(100_000);
+    client.send(format!("{:x}\r\n{body}\r\n0\r\n\r\n", body.len()));
+    assert_eq!(client.answer(Method::Other).status(), 200);
+    assert!(second.request().body_text() == body, "{} bytes", second.request().body.len());
+    done.send(()).unwrap();
 }

@@ -51,6 +51,8 @@ mod overload;
 #[cfg(test)]
 mod own_answers;
 #[cfg(test)]
+mod pauses;
+#[cfg(test)]
 mod queues;
 #[cfg(test)]
 mod rates;

@@ -1,24 +1,18 @@
 //! When every backend of a pool is gone for a while: who waits, for how long, and what ends it.
 
 use std::net::TcpListener;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::harness::{Backend, Blackhole, Evenkeel, GET, Method, Raw, Setup, Wire, eventually, free_port};
 
 const POST: &str = "POST / HTTP/1.1\r\nHost: shop.example\r\nContent-Length: 4\r\n\r\nbody";
 const CHECKS: &str = "{ alive = true, interval = \"50ms\", fall = 1, rise = 1, hold_down_max = \"100ms\" }";
 
-fn attempts(front: &Evenkeel) -> u64 {
-    front.backends("attempts").iter().filter_map(serde_json::Value::as_u64).sum()
-}
-
 /// Sends a request and waits until so many attempts more have been made for it.
 fn waiting(front: &Evenkeel, request: &str, tries: u64) -> Wire {
-    let before = attempts(front);
+    let before = front.sum("attempts");
     let mut client = front.client();
     client.send(request);
-    eventually("it is tried", || attempts(front) >= before + tries);
+    eventually("it is tried", || front.sum("attempts") >= before + tries);
     client
 }
 
@@ -43,7 +37,7 @@ fn outage_is_not_waited_out_with_retries_off_nor_beyond_the_time_for_a_connectio
     for pool in ["retry = { tries = 1 }", "retry = { on = [\"reset\"] }"] {
         let front = dead().pool(pool).start();
         assert_eq!(front.exchange(GET).status(), 502, "{pool}");
-        assert_eq!(attempts(&front), 1, "{pool}");
+        assert_eq!(front.sum("attempts"), 1, "{pool}");
     }
     let front = dead().pool("timeouts = { connect = \"200ms\" }").start();
     let answer = front.exchange(GET);
@@ -74,15 +68,7 @@ fn client_that_goes_away_ends_the_wait() {
 
 #[test]
 fn who_waits_for_the_first_byte_of_one_that_is_out_goes_to_the_one_that_returns() {
-    let is_mute = Arc::new(AtomicBool::new(true));
-    let mute = Arc::clone(&is_mute);
-    let silent = Backend::serving(move |conn| {
-        conn.request()?;
-        if mute.load(Ordering::SeqCst) {
-            conn.until_closed();
-        }
-        Ok(())
-    });
+    let silent = Backend::silent();
     let mut other = Raw::named("other");
     other.stop();
     let setup = Setup::over([&silent.address, &other.address].map(String::as_str)).workers(1).health(CHECKS);

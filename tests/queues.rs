@@ -5,17 +5,15 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use crate::harness::{Backend, Evenkeel, GET, Load, Method, OK, Setup, Wire, eventually};
-
-const BUSY: &str = "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n";
+use crate::harness::{BUSY, Backend, Evenkeel, GET, Gate, Load, Method, OK, Setup, Wire, eventually};
 
 /// How many requests a backend serves at once, and the most it ever did.
 #[derive(Default)]
 struct Crowd {
     now: AtomicUsize,
     most: AtomicUsize,
-    /// While set, no answer is given.
-    held: AtomicBool,
+    /// While it is closed, no answer is given.
+    gate: Gate,
     /// While set, the answer is 503.
     is_sick: AtomicBool,
     /// Targets in the order of their coming.
@@ -24,9 +22,7 @@ struct Crowd {
 
 impl Crowd {
     fn holding() -> Arc<Self> {
-        let crowd = Self::default();
-        crowd.held.store(true, Ordering::SeqCst);
-        Arc::new(crowd)
+        Arc::new(Self { gate: Gate::closed(), ..Self::default() })
     }
 
     fn backend(self: &Arc<Self>) -> Backend {
@@ -37,9 +33,7 @@ impl Crowd {
                 crowd.targets.lock().unwrap().push(request.target().to_owned());
                 let now = crowd.now.fetch_add(1, Ordering::SeqCst) + 1;
                 crowd.most.fetch_max(now, Ordering::SeqCst);
-                while crowd.held.load(Ordering::SeqCst) {
-                    std::thread::sleep(Duration::from_millis(2));
-                }
+                crowd.gate.pass();
                 crowd.now.fetch_sub(1, Ordering::SeqCst);
                 conn.send(if crowd.is_sick.load(Ordering::SeqCst) { BUSY } else { OK });
             }
@@ -55,16 +49,12 @@ impl Crowd {
     }
 
     fn open(&self) {
-        self.held.store(false, Ordering::SeqCst);
+        self.gate.open();
     }
 
     fn targets(&self) -> Vec<String> {
         self.targets.lock().unwrap().clone()
     }
-}
-
-fn queue(front: &Evenkeel, figure: &str) -> u64 {
-    front.status()["pools"][0]["queue"][figure].as_u64().unwrap()
 }
 
 fn send(front: &Evenkeel, target: &str) -> Wire {
@@ -75,9 +65,9 @@ fn send(front: &Evenkeel, target: &str) -> Wire {
 
 /// A request that waits in the queue once this returns.
 fn wait(front: &Evenkeel, target: &str) -> Wire {
-    let before = queue(front, "waiting");
+    let before = front.queue("waiting");
     let client = send(front, target);
-    eventually("it waits", || queue(front, "waiting") == before + 1);
+    eventually("it waits", || front.queue("waiting") == before + 1);
     client
 }
 
@@ -105,8 +95,8 @@ fn caps_hold_over_four_workers_and_every_request_is_served() {
             assert!(crowd.most() <= 2, "{policy}: {} at once", crowd.most());
         }
         eventually("nothing runs", || front.backends("active").iter().all(|active| active == 0));
-        assert_eq!(queue(&front, "waiting"), 0);
-        assert!(queue(&front, "queued") > 1000, "it was a crowd");
+        assert_eq!(front.queue("waiting"), 0);
+        assert!(front.queue("queued") > 1000, "it was a crowd");
     }
 }
 
@@ -176,7 +166,7 @@ fn a_full_queue_answers_503_at_once() {
     let why = answer.value("Proxy-Status");
     assert!(why.contains("error=connection_limit_reached; details=\"queue-full"), "{why}");
     assert_eq!(front.failure()["cause"], "queue-full");
-    assert_eq!(queue(&front, "full"), 1);
+    assert_eq!(front.queue("full"), 1);
     crowd.open();
 }
 
@@ -191,7 +181,7 @@ fn who_waits_too_long_gets_503_and_the_log_says_how_long() {
     let failure = front.failure();
     assert_eq!((&failure["cause"], &failure["attempts"]), (&"queue-timeout".into(), &0.into()));
     assert!(failure["timers_ms"]["queue"].as_f64().unwrap() >= 290.0, "{failure}");
-    assert_eq!((queue(&front, "timeouts"), queue(&front, "waiting")), (1, 0));
+    assert_eq!((front.queue("timeouts"), front.queue("waiting")), (1, 0));
     crowd.open();
 }
 
@@ -200,7 +190,7 @@ fn a_client_that_goes_away_leaves_the_queue() {
     let crowd = Crowd::holding();
     let (_backend, front, _first) = one_place(&crowd, 1, "");
     drop(wait(&front, "/gone"));
-    eventually("nobody waits", || queue(&front, "waiting") == 0);
+    eventually("nobody waits", || front.queue("waiting") == 0);
     let mut last = wait(&front, "/last");
     crowd.open();
     assert_eq!(last.answer(Method::Other).status(), 200);
@@ -226,7 +216,7 @@ fn a_body_that_came_while_its_request_waited_arrives_whole() {
     let mut sender = Wire::tcp(client.stream().try_clone().unwrap());
     let request = format!("POST /post HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n{body}", body.len());
     let sending = std::thread::spawn(move || sender.send(request));
-    eventually("it waits", || queue(&front, "waiting") == 1);
+    eventually("it waits", || front.queue("waiting") == 1);
     crowd.open();
     assert_eq!(client.answer(Method::Other).status(), 200);
     sending.join().unwrap();
@@ -280,6 +270,6 @@ fn a_backend_that_is_ejected_and_comes_back_costs_none_of_those_who_wait() {
     assert_eq!(report.failed, 0, "{:?}", report.failures);
     assert!(crowds.iter().all(|crowd| crowd.most() <= 3), "{} and {}", crowds[0].most(), crowds[1].most());
     eventually("nothing runs", || front.backends("active").iter().all(|active| active == 0));
-    assert_eq!((queue(&front, "waiting"), queue(&front, "full")), (0, 0));
-    assert!(queue(&front, "queued") > 1000, "it was a crowd");
+    assert_eq!((front.queue("waiting"), front.queue("full")), (0, 0));
+    assert!(front.queue("queued") > 1000, "it was a crowd");
 }

@@ -5,34 +5,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::harness::{
-    Backend, Blackhole, Evenkeel, GET, Load, LoadReport, OK, PATIENCE, Setup, eventually, figure, free_port,
+    BUSY, Backend, Blackhole, GET, Load, LoadReport, OK, PATIENCE, Setup, eventually, figure, free_port,
+    with_one_and_four_workers,
 };
 
 /// Keep-alive clients.
 const CLIENTS: usize = 16;
 /// Requests of a drill.
 const SPELL: u64 = 1500;
-const BUSY: &str = "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n";
 const POST: &str = "POST / HTTP/1.1\r\nHost: shop.example\r\nContent-Length: 4\r\n\r\nbody";
-
-fn with_one_and_four_workers(drill: impl Fn(usize)) {
-    for workers in [1, 4] {
-        drill(workers);
-    }
-}
-
-fn total(front: &Evenkeel, field: &str) -> u64 {
-    front.backends(field).iter().filter_map(serde_json::Value::as_u64).sum()
-}
-
-/// Takes the request and says nothing.
-fn hanging() -> Backend {
-    Backend::serving(|conn| {
-        conn.wire.read_head()?;
-        conn.until_closed();
-        Ok(())
-    })
-}
 
 /// Breaks each connection after its request.
 fn resetting() -> Backend {
@@ -51,7 +32,7 @@ fn assert_none_failed(report: &LoadReport) {
 #[test]
 fn drill_backend_that_hangs_costs_no_more_than_a_try() {
     with_one_and_four_workers(|workers| {
-        let (hung, good) = (hanging(), Backend::answering(OK));
+        let (hung, good) = (Backend::silent(), Backend::answering(OK));
         let front = Setup::over([&hung.address, &good.address].map(String::as_str))
             .workers(workers)
             .pool("retry = { per_try = \"150ms\" }")
@@ -163,7 +144,7 @@ fn drill_budget_that_is_used_up_shows_the_real_errors() {
         let load = Load::start(front.address(), CLIENTS, GET);
         load.wait_for(SPELL);
         let report = load.stop();
-        let retries = total(&front, "retries");
+        let retries = front.sum("retries");
         // What is left is the floor: ten a second, of which ten seconds may be spent at once.
         let floor = 100 + 10 * (report.lasted.as_secs() + 2) + 4;
         assert_eq!(report.failed, report.requests);
@@ -215,7 +196,7 @@ fn drill_without_retries_there_are_exactly_as_many_errors_as_faults() {
             load.wait_for(SPELL);
             let report = load.stop();
             assert_eq!(report.failed, faults.load(Ordering::SeqCst), "{:?}", report.failures);
-            assert_eq!((total(&front, "retries"), total(&front, "attempts")), (0, report.requests));
+            assert_eq!((front.sum("retries"), front.sum("attempts")), (0, report.requests));
             let how = if by_reset { "resets" } else { "answers 503 to" };
             figure(&format!(
                 "one in ten {how} requests, retries off, {workers} worker(s): {} faults, {}",
@@ -242,7 +223,7 @@ fn stale_connection_moves_no_client_and_blames_nobody() {
         let asked: Vec<usize> =
             backends.iter().map(|backend| backend.requests().len()).filter(|asked| *asked > 0).collect();
         assert_eq!(asked.len(), 1, "one client address, one backend: {asked:?}");
-        assert_eq!((total(&front, "retries"), total(&front, "failures"), total(&front, "faults")), (0, 0, 0));
+        assert_eq!((front.sum("retries"), front.sum("failures"), front.sum("faults")), (0, 0, 0));
         assert_eq!(front.backends("state"), ["ready", "ready", "ready"].map(serde_json::Value::from));
         figure(&format!(
             "each connection goes stale after its answer, ip-hash, {workers} worker(s): {}, all at one backend",
@@ -258,5 +239,5 @@ fn real_connection_failures_stay_failures() {
     let front = Setup::over([dead.as_str(), &good.address]).pool("policy = \"first\"").start();
     assert_eq!(front.exchange(GET).status(), 200);
     eventually("it is counted", || front.backends("failures")[0] == 1);
-    assert_eq!((&front.backends("faults")[0], total(&front, "retries")), (&1.into(), 1));
+    assert_eq!((&front.backends("faults")[0], front.sum("retries")), (&1.into(), 1));
 }

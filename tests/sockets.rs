@@ -1,9 +1,5 @@
 //! Who may connect, over which kind of socket, and as whom (PROXY protocol).
 
-use std::net::SocketAddr;
-
-use socket2::{Domain, Socket, Type};
-
 use crate::harness::{Backend, Evenkeel, GET, Method, OK, Setup, Wire, eventually};
 
 #[test]
@@ -40,26 +36,13 @@ fn dead_unix_socket_is_taken_over_and_a_live_one_is_not() {
     assert_eq!(front.exchange(GET).status(), 200);
 }
 
-/// A connection from another address of this machine.
-fn client_from(source: &str, to: &str) -> Wire {
-    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-    socket.bind(&format!("{source}:0").parse::<SocketAddr>().unwrap().into()).unwrap();
-    socket.connect(&to.parse::<SocketAddr>().unwrap().into()).unwrap();
-    Wire::tcp(socket.into())
-}
-
-fn is_served(front: &Evenkeel, source: &str) -> bool {
-    let mut client = client_from(source, front.address());
-    client.try_send(GET).is_ok() && client.read_answer(Method::Other).is_ok()
-}
-
 #[test]
 fn denied_addresses_are_closed_at_accept() {
     let backend = Backend::answering(OK);
     let front = Setup::new(&backend).listener("deny = [\"127.0.0.2\", \"127.1.0.0/16\"]").start();
-    assert!(is_served(&front, "127.0.0.1"));
-    assert!(!is_served(&front, "127.0.0.2"));
-    assert!(!is_served(&front, "127.1.2.3"));
+    assert!(front.serves("127.0.0.1"));
+    assert!(!front.serves("127.0.0.2"));
+    assert!(!front.serves("127.1.2.3"));
     assert_eq!(front.counter("denied"), 2);
     assert_eq!(backend.requests().len(), 1);
 }
@@ -68,9 +51,9 @@ fn denied_addresses_are_closed_at_accept() {
 fn only_allowed_addresses_are_served_and_deny_comes_first() {
     let backend = Backend::answering(OK);
     let front = Setup::new(&backend).listener("allow = [\"127.0.0.0/29\"]\ndeny = \"127.0.0.3\"").start();
-    assert!(is_served(&front, "127.0.0.2"));
-    assert!(!is_served(&front, "127.0.0.3"));
-    assert!(!is_served(&front, "127.0.0.9"));
+    assert!(front.serves("127.0.0.2"));
+    assert!(!front.serves("127.0.0.3"));
+    assert!(!front.serves("127.0.0.9"));
 }
 
 #[test]
@@ -80,9 +63,9 @@ fn address_lists_may_come_from_a_file() {
     std::fs::write(&list, "# bots\n127.0.0.2\n\n127.0.0.4/30\n").unwrap();
     let backend = Backend::answering(OK);
     let front = Setup::new(&backend).listener(&format!("deny = \"${{file:{}}}\"", list.display())).start();
-    assert!(is_served(&front, "127.0.0.1"));
-    assert!(!is_served(&front, "127.0.0.2"));
-    assert!(!is_served(&front, "127.0.0.5"));
+    assert!(front.serves("127.0.0.1"));
+    assert!(!front.serves("127.0.0.2"));
+    assert!(!front.serves("127.0.0.5"));
 }
 
 const TRUSTING: &str = "proxy_protocol = true\ntrusted_proxies = [\"127.0.0.1\"]";
@@ -133,7 +116,7 @@ fn connection_without_its_proxy_header_is_closed() {
         client.finish();
         assert!(client.read_answer(Method::Other).is_err());
     }
-    let mut stranger = client_from("127.0.0.2", front.address());
+    let mut stranger = front.client_from("127.0.0.2");
     let _ = stranger.try_send([version_two().as_slice(), GET.as_bytes()].concat());
     assert!(stranger.read_answer(Method::Other).is_err(), "only trusted proxies may speak for others");
     eventually("all are counted", || front.counter("denied") == 4);
@@ -194,7 +177,7 @@ fn connection_with_a_proxy_header_serves_its_own_client_alone() {
     });
     let front = Setup::new(&backend).pool("send_proxy = \"v1\"").start();
     for source in ["127.0.0.1", "127.0.0.2", "127.0.0.1"] {
-        let mut client = client_from(source, front.address());
+        let mut client = front.client_from(source);
         assert_eq!(client.exchange(GET).body_text(), source);
     }
     assert_eq!(backend.connections(), 3, "a connection that speaks for one client is not another's");

@@ -4,15 +4,6 @@ use std::time::{Duration, Instant};
 
 use crate::harness::{Backend, Blackhole, Broken, Evenkeel, GET, Message, Method, OK, Setup};
 
-/// Takes the request and says nothing.
-fn silent() -> Backend {
-    Backend::serving(|conn| {
-        loop {
-            conn.request()?;
-        }
-    })
-}
-
 /// Says so much and then nothing.
 fn stalling(start: &'static str) -> Backend {
     Backend::serving(move |conn| {
@@ -39,7 +30,7 @@ fn expect_failure(front: &Evenkeel, answer: &Message, (status, cause, error): (u
 
 #[test]
 fn backend_that_does_not_answer_in_time_is_504() {
-    let backend = silent();
+    let backend = Backend::silent();
     let front = Setup::new(&backend).pool(ONCE).pool("timeouts = { first_byte = \"150ms\" }").start();
     let answer = front.exchange(GET);
     expect_failure(&front, &answer, (504, "first-byte-timeout", "http_response_timeout"));
@@ -117,7 +108,7 @@ fn answer_that_trickles_is_not_idle() {
 
 #[test]
 fn exchange_that_takes_too_long_as_a_whole_is_504() {
-    let backend = silent();
+    let backend = Backend::silent();
     let front = Setup::new(&backend).pool("timeouts = { total = \"200ms\", first_byte = \"150ms\" }").start();
     let began = Instant::now();
     let answer = front.exchange(GET);
@@ -144,7 +135,7 @@ fn total_time_ends_an_answer_that_trickles_on() {
 
 #[test]
 fn route_may_have_timeouts_of_its_own() {
-    let backend = silent();
+    let backend = Backend::silent();
     let front = Setup::new(&backend)
         .pool(ONCE)
         .more("[[route]]\npath = \"/slow\"\npool = \"app\"\ntimeouts = { first_byte = \"100ms\" }")
@@ -160,7 +151,7 @@ fn bad_then_good(bad: &Backend, good: &Backend, pool: &str) -> Evenkeel {
 
 #[test]
 fn slow_backend_is_left_for_another_by_idempotent_requests_alone() {
-    let (bad, good) = (silent(), Backend::answering(OK));
+    let (bad, good) = (Backend::silent(), Backend::answering(OK));
     let front = bad_then_good(&bad, &good, "timeouts = { first_byte = \"700ms\" }");
     for request in
         [GET, "PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi", "DELETE / HTTP/1.1\r\nHost: a\r\n\r\n"]

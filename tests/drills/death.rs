@@ -2,8 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use super::{BACK_WITHIN, CHECKS, CLIENTS, Drill, SPELL, count, over, sum, with_each_kind, with_one_and_four_workers};
-use crate::harness::{Backend, GET, Load, OK, Raw, Server, Setup, eventually, figure, free_port, long_run, skip};
+use super::{BACK_WITHIN, CHECKS, CLIENTS, Drill, SPELL, count, over, with_each_kind};
+use crate::harness::{
+    BUSY, Backend, GET, Load, OK, Raw, Server, Setup, eventually, figure, free_port, long_run, skip,
+    with_one_and_four_workers,
+};
 
 const ALL: [&str; 6] = ["one", "two", "three", "four", "five", "six"];
 
@@ -40,7 +43,7 @@ fn killed_backend_costs_exactly_the_attempts_that_failed_without_retries() {
         let ended = drill.end();
         assert!(ended.report.failed > 0, "a kill must show");
         // Connections of ours that had gone stale are repeated even so.
-        let caused = sum(&ended.front, "failures") - sum(&ended.front, "retries");
+        let caused = ended.front.sum("failures") - ended.front.sum("retries");
         assert_eq!(ended.report.failed, caused, "{:?}", ended.report.failures);
     });
 }
@@ -177,7 +180,7 @@ fn liar_is_tried_again_within_the_budget() {
         } else if conn.number % 2 == 0 {
             conn.end_with_reset();
         } else if conn.number % 3 == 0 {
-            conn.send(super::BUSY);
+            conn.send(BUSY);
         }
         Ok(())
     });
@@ -187,7 +190,7 @@ fn liar_is_tried_again_within_the_budget() {
     let load = Load::start(front.address(), CLIENTS, GET);
     load.wait_for(2 * SPELL);
     let report = load.stop();
-    let retries = sum(&front, "retries");
+    let retries = front.sum("retries");
     figure(&format!("one of two fails each request, checks pass: {}, {retries} attempts repeated", report.line()));
     // A fifth of all requests, and ten a second.
     let budget = report.requests / 5 + 10 * (report.lasted.as_secs() + 2);

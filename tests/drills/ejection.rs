@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use super::{CLIENTS, Drill, SPELL, count, has_nginx, with_one_and_four_workers};
-use crate::harness::{Backend, GET, Nginx, OK, Setup, eventually, figure};
+use super::{CLIENTS, Drill, SPELL, count, has_nginx};
+use crate::harness::{Backend, GET, Nginx, OK, Setup, eventually, figure, with_one_and_four_workers};
 
 #[test]
 fn backend_that_resets_each_request_is_ejected_and_costs_none() {

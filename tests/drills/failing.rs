@@ -3,8 +3,10 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use super::{BROKEN, BUSY, CHECKS, CLIENTS, Drill, Ended, SPELL, count, sum, with_one_and_four_workers};
-use crate::harness::{Backend, Broken, Conn, GET, Load, Raw, Setup, eventually, figure};
+use super::{BROKEN, CHECKS, CLIENTS, Drill, Ended, SPELL, count};
+use crate::harness::{
+    BUSY, Backend, Broken, Conn, GET, Load, Raw, Setup, eventually, figure, with_one_and_four_workers,
+};
 
 const GOOD: &str = "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ngood";
 /// For backends whose every connection is fresh, so that no failure can be taken for a connection gone stale.
@@ -79,7 +81,7 @@ fn one_failure_in_twenty_costs_exactly_itself_without_retries() {
             let ended = drill.end();
             assert_eq!(ended.report.failed, failed.load(Ordering::SeqCst), "{:?}", ended.report.failures);
             assert!(ended.report.failed >= SPELL / 40);
-            assert_eq!(sum(&ended.front, "retries"), 0);
+            assert_eq!(ended.front.sum("retries"), 0);
         });
     }
 }
@@ -114,7 +116,7 @@ fn half_answers_stay_visible_and_none_looks_whole() {
                 let told = ended.front.counter("truncated");
                 assert_eq!(report.cut, told, "{:?}", report.failures);
                 assert_eq!(report.failed, report.cut + report.statuses.values().sum::<u64>());
-                let repeated = sum(&ended.front, "retries");
+                let repeated = ended.front.sum("retries");
                 assert_eq!(report.failed + repeated, cut.load(Ordering::SeqCst), "{:?}", report.failures);
                 assert!(report.cut > 0 && (resets || report.cut == report.failed));
                 assert_eq!(report.bodies.keys().collect::<Vec<_>>(), ["good"]);
@@ -230,7 +232,7 @@ fn full_disk_costs_the_answers_until_the_check_sees_it() {
         drill.front.wait_for_states(&["ready", "ready"]);
         let Ended { report, front } = drill.end();
         // But for those that were under way when the check had seen it: they went elsewhere.
-        let (caused, moved) = (failed.load(Ordering::SeqCst), sum(&front, "retries"));
+        let (caused, moved) = (failed.load(Ordering::SeqCst), front.sum("retries"));
         assert!((caused.saturating_sub(moved)..=caused).contains(&report.failed), "{caused} of {:?}", report.statuses);
     });
 }

@@ -5,8 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use super::{CHECKS, Drill, SPELL, has_nginx, with_one_and_four_workers};
-use crate::harness::{Backend, Blackhole, GET, Load, Namespace, Nginx, OK, Raw, Setup, eventually, skip};
+use super::{CHECKS, Drill, SPELL, has_nginx};
+use crate::harness::{
+    Backend, Blackhole, GET, Load, Namespace, Nginx, OK, Raw, Setup, eventually, skip, with_one_and_four_workers,
+};
 
 const ALL: [&str; 2] = ["one", "two"];
 /// The longest that a try may take in these drills.

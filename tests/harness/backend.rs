@@ -136,6 +136,15 @@ impl Backend {
         })
     }
 
+    /// Takes requests and says nothing.
+    pub(crate) fn silent() -> Self {
+        Self::serving(|conn| {
+            loop {
+                conn.request()?;
+            }
+        })
+    }
+
     /// Answers 200 with this name as the body.
     pub(crate) fn named(name: &str) -> Self {
         Self::answering(format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{name}", name.len()))

@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 use std::io::{BufRead, BufReader, Read};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
@@ -212,13 +213,27 @@ impl Evenkeel {
     }
 
     pub(crate) fn port(&self) -> u16 {
-        self.address().parse::<std::net::SocketAddr>().unwrap().port()
+        self.address().parse::<SocketAddr>().unwrap().port()
     }
 
     /// A connection to `web`.
     #[track_caller]
     pub(crate) fn client(&self) -> Wire {
         Wire::connect(self.address())
+    }
+
+    /// A connection to `web` from another address of this machine.
+    #[track_caller]
+    pub(crate) fn client_from(&self, source: &str) -> Wire {
+        let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+        socket.bind(&SocketAddr::new(source.parse().unwrap(), 0).into()).unwrap();
+        socket.connect(&self.address().parse::<SocketAddr>().unwrap().into()).unwrap();
+        Wire::tcp(socket.into())
+    }
+
+    /// Whether a fresh connection from there is served.
+    pub(crate) fn serves(&self, source: &str) -> bool {
+        self.client_from(source).is_served()
     }
 
     /// One exchange on a connection of its own.
@@ -280,12 +295,30 @@ impl Evenkeel {
         self.status()["listeners"][0][name].as_u64().unwrap_or_else(|| panic!("no counter {name}"))
     }
 
+    /// Waits until a counter of listener `web` has this value: exchanges are counted after their answers went out.
+    #[track_caller]
+    pub(crate) fn wait_for_counter(&self, name: &str, value: u64) {
+        eventually(&format!("{name} is {value}"), || self.counter(name) == value);
+    }
+
     /// A field of each backend of pool `app`.
     #[track_caller]
     pub(crate) fn backends(&self, field: &str) -> Vec<Value> {
         let status = self.status();
         let pool = status["pools"].as_array().unwrap().iter().find(|pool| pool["name"] == "app").unwrap().clone();
         pool["backends"].as_array().unwrap().iter().map(|backend| backend[field].clone()).collect()
+    }
+
+    /// A counter, summed over the backends of pool `app`.
+    #[track_caller]
+    pub(crate) fn sum(&self, counter: &str) -> u64 {
+        self.backends(counter).iter().map(|count| count.as_u64().unwrap()).sum()
+    }
+
+    /// A figure of the queue of pool `app`.
+    #[track_caller]
+    pub(crate) fn queue(&self, figure: &str) -> u64 {
+        self.status()["pools"][0]["queue"][figure].as_u64().unwrap()
     }
 
     /// Waits until the backends of `app` are in these states.

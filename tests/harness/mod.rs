@@ -8,6 +8,7 @@ mod backend;
 mod crowd;
 mod evenkeel;
 mod figures;
+mod gate;
 mod load;
 mod message;
 mod namespace;
@@ -22,6 +23,7 @@ pub(crate) use backend::{Backend, Conn};
 pub(crate) use crowd::{Connections, Crowd, Seen, TimedServer};
 pub(crate) use evenkeel::{Evenkeel, Setup, binary};
 pub(crate) use figures::{figure, long_run, skip, table_row};
+pub(crate) use gate::Gate;
 pub(crate) use load::{Load, LoadReport};
 pub(crate) use message::{Message, text};
 pub(crate) use namespace::Namespace;
@@ -33,5 +35,15 @@ pub(crate) use wire::{Broken, Method, Wire};
 
 /// A plain answer.
 pub(crate) const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+/// The answer of a backend that cannot now.
+pub(crate) const BUSY: &str = "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n";
 /// A plain request.
 pub(crate) const GET: &str = "GET / HTTP/1.1\r\nHost: shop.example\r\n\r\n";
+
+/// What holds for a worker alone must hold for several that share a process.
+pub(crate) fn with_one_and_four_workers(test: impl Fn(usize)) {
+    for workers in [1, 4] {
+        println!("{workers} worker(s)");
+        test(workers);
+    }
+}

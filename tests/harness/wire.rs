@@ -93,6 +93,11 @@ impl Wire {
         }
     }
 
+    /// Whether a plain request is answered with 200.
+    pub(crate) fn is_served(&mut self) -> bool {
+        self.try_send(super::GET).is_ok() && self.read_answer(Method::Other).is_ok_and(|answer| answer.status() == 200)
+    }
+
     /// How long a read may wait.
     pub(crate) fn set_patience(&self, patience: Duration) {
         match &self.socket {
@@ -107,6 +112,14 @@ impl Wire {
         let _ = match &self.socket {
             Socket::Tcp(stream) => stream.shutdown(Shutdown::Write),
             Socket::Unix(stream) => stream.shutdown(Shutdown::Write),
+        };
+    }
+
+    /// Reads no more.
+    pub(crate) fn stop_reading(&self) {
+        let _ = match &self.socket {
+            Socket::Tcp(stream) => stream.shutdown(Shutdown::Read),
+            Socket::Unix(stream) => stream.shutdown(Shutdown::Read),
         };
     }
 

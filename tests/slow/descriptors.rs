@@ -62,10 +62,6 @@ fn a_start_that_fails_for_want_of_descriptors_ends() {
     assert!(log.contains("cannot start: Too many open files"), "{log}");
 }
 
-fn is_served(client: &mut Wire) -> bool {
-    client.try_send(GET).is_ok() && client.read_answer(Method::Other).is_ok_and(|answer| answer.status() == 200)
-}
-
 #[test]
 fn a_connection_that_cannot_be_opened_for_want_of_descriptors_is_nobodys_fault_but_ours() {
     let backend = Backend::answering(OK);
@@ -97,7 +93,7 @@ fn idle_clients_make_room_for_connections_to_backends() {
         let backend = Backend::closing("HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok");
         let front = Setup::new(&backend).workers(workers).start();
         let mut crowd: Vec<Wire> = (0..40).map(|_| front.client()).collect();
-        assert!(crowd.iter_mut().all(is_served));
+        assert!(crowd.iter_mut().all(Wire::is_served));
         let mut client = front.client();
         client.send("GET / HTTP/1.1\r\nHost:");
         eventually("all are there", || front.counter("connections") == 41);
@@ -117,9 +113,9 @@ fn idle_clients_make_room_for_new_ones_when_descriptors_run_out() {
         let backend = Backend::answering(OK);
         let front = Setup::new(&backend).workers(workers).start();
         let mut crowd: Vec<Wire> = (0..64).map(|_| front.client()).collect();
-        assert!(crowd.iter_mut().all(is_served));
+        assert!(crowd.iter_mut().all(Wire::is_served));
         let _fillers = allow_no_more(&front);
-        let served = (0..64).filter(|_| is_served(&mut front.client())).count();
+        let served = (0..64).filter(|_| front.client().is_served()).count();
         assert_eq!(served, 64, "every newcomer is served");
         allow(&front, 1000);
         let shed = front.counter("shed");

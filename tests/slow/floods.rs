@@ -8,7 +8,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use super::stage::{Neighbour, Pond, before};
-use crate::harness::{Backend, Evenkeel, GET, Method, OK, Setup, Wire, cpu_seconds, eventually, figure};
+use crate::harness::{Backend, Evenkeel, GET, OK, Setup, Wire, cpu_seconds, eventually, figure};
 
 /// What becomes of each connection of a flood.
 #[derive(Clone, Copy)]
@@ -127,10 +127,7 @@ fn at_the_limit_the_oldest_idle_connections_make_room() {
             assert_eq!(client.exchange(GET).status(), 200, "newcomer {number}");
             newcomers.push(client);
         }
-        let is_open = |client: &mut Wire| {
-            client.try_send(GET).is_ok() && client.read_answer(Method::Other).is_ok_and(|answer| answer.status() == 200)
-        };
-        assert!(newcomers.iter_mut().all(is_open), "nobody new is shed");
+        assert!(newcomers.iter_mut().all(Wire::is_served), "nobody new is shed");
         let (shed, refused) = (front.counter("shed"), front.counter("over_limit"));
         figure(&format!(
             "at a limit of 60 full of idle clients, {workers} workers: 20 more come, {shed} shed, {refused} refused"
@@ -139,7 +136,7 @@ fn at_the_limit_the_oldest_idle_connections_make_room() {
         if workers == 1 {
             let youngest = idle.split_off(40);
             assert!((20..=25).contains(&shed), "{shed} shed");
-            assert!(youngest.into_iter().skip(5).all(|mut client| is_open(&mut client)), "the youngest stay");
+            assert!(youngest.into_iter().skip(5).all(|mut client| client.is_served()), "the youngest stay");
         }
     }
 }

@@ -72,7 +72,7 @@ const PROCESS: &[Metric<ProcessStatus>] = &[
         "evenkeel_access_log_lost_lines",
         Counter,
         |p| Whole(p.access_log_lost),
-        "access log lines that could not be written",
+        "access log lines and other reports of workers that were lost: nobody took them in time, or they could not be written",
     ),
     Metric::new(
         "evenkeel_rate_limit_forgotten_keys",

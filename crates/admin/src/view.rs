@@ -187,7 +187,12 @@ pub(crate) const FIELDS: &[Field] = &[
     field("Process", "workers", Kind::Whole, "worker threads"),
     field("Process", "connections", Kind::Whole, "client connections open now"),
     field("Process", "connections_limit", Kind::Whole, "limits.connections"),
-    field("Process", "access_log_lost", Kind::Whole, "access log lines that could not be written"),
+    field(
+        "Process",
+        "access_log_lost",
+        Kind::Whole,
+        "access log lines and other reports of workers that were lost: nobody took them in time, or they could not be written",
+    ),
     field(
         "Process",
         "forgotten_credits",

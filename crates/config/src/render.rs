@@ -32,13 +32,25 @@ pub fn render_with(diagnostic: &Diagnostic, files: &BTreeMap<PathBuf, String>, p
     };
     let remedy = diagnostic.remedy.as_deref().map(|text| Level::HELP.no_name().message(visible(text)));
     let excerpt = diagnostic.place.as_ref().and_then(|place| excerpt(place, files));
-    let title = level.primary_title(diagnostic.message.clone());
+    let title = level.primary_title(shortened(&diagnostic.message));
     let group = Group::with_title(title).elements(excerpt).elements(remedy);
     let renderer = match paint {
         Paint::Plain => Renderer::plain(),
         Paint::Colours => Renderer::styled(),
     };
     renderer.render(&[group])
+}
+
+/// A message that quotes a value of any length, as far as anybody reads: its begin, and its end, which says what is wrong.
+fn shortened(message: &str) -> String {
+    const BEGIN: usize = 200;
+    const END: usize = 100;
+    let letters = message.chars().count();
+    if letters <= BEGIN + END {
+        return message.to_owned();
+    }
+    let (begin, end) = (byte_of(message, BEGIN), byte_of(message, letters - END));
+    format!("{}…{}", &message[..begin], &message[end..])
 }
 
 /// The line of a place with its characters marked.
@@ -99,6 +111,13 @@ mod tests {
           |
           = did you mean `policy`?
         ");
+    }
+
+    #[test]
+    fn a_quoted_value_of_any_length_does_not_hide_what_is_wrong() {
+        let message = format!("`{}` is not a host", "ä".repeat(100_000));
+        let told = render(&Diagnostic { message, ..diagnostic(None) }, &BTreeMap::new());
+        assert!(told.len() < 1000 && told.contains("error: `ää") && told.contains("ä` is not a host"), "{told}");
     }
 
     #[test]

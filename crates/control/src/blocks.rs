@@ -221,14 +221,21 @@ impl Handle {
 }
 
 fn tell_blocked(order: &BlockOrder) {
-    let what = match &order.networks[..] {
-        [one] => one.to_string(),
-        more => format!("{} networks", more.len()),
+    tracing::warn!("{}", told(order));
+}
+
+fn told(order: &BlockOrder) -> String {
+    let (what, lifted) = match &order.networks[..] {
+        [one] => (one.to_string(), "until it is lifted"),
+        more => (format!("{} networks", more.len()), "until they are lifted"),
     };
-    let time = order.time.map_or("until it is lifted".to_owned(), |time| format!("for {} s", time.as_secs()));
+    let time = order.time.map_or(lifted.to_owned(), |time| format!("for {} s", time.as_secs()));
     // People wrote these: no control character reaches the log.
-    let (author, reason) = (order.author.escape_debug(), order.reason.escape_debug());
-    tracing::warn!("{what} blocked {time} by {author}: {reason}");
+    let said = |before: &str, word: &str| match word {
+        "" => String::new(),
+        word => format!("{before}{}", word.escape_debug()),
+    };
+    format!("{what} blocked {time}{}{}", said(" by ", &order.author), said(": ", &order.reason))
 }
 
 #[cfg(test)]
@@ -252,6 +259,14 @@ mod tests {
 
     fn networks(blocks: &[BlockStatus]) -> Vec<String> {
         blocks.iter().map(|block| block.network.to_string()).collect()
+    }
+
+    #[test]
+    fn the_log_says_what_is_known_of_an_order() {
+        assert_eq!(told(&order(&["10.0.0.0/8"], Some(60))), "10.0.0.0/8 blocked for 60 s by ann: flood");
+        let nobody =
+            BlockOrder { author: String::new(), reason: String::new(), ..order(&["::1/128", "::2/128"], None) };
+        assert_eq!(told(&nobody), "2 networks blocked until they are lifted");
     }
 
     #[test]

@@ -1,4 +1,7 @@
 //! The end of the process: signals, the grace, what happens when it runs out.
+//!
+//! Owns when the workers are told to finish and how long they are waited for. What a worker finishes, and how, is the
+//! engine's. Driven by the binary, with what [`Control::start`] made.
 
 use std::io;
 use std::sync::atomic::Ordering;

@@ -1,4 +1,6 @@
 //! Takes the reports of the data plane: rings for probes, keeps failures, passes log lines on.
+//!
+//! Owns the one task that hears the workers. Each report goes to whoever it is for; nothing is decided here.
 
 use std::sync::Arc;
 use std::time::Duration;

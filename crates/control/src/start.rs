@@ -1,4 +1,6 @@
 //! Starting: the data plane, the control thread, the first round of probes.
+//!
+//! Owns the order in which the parts are made and tied together. The binary calls it once; the end is `lifecycle`'s.
 
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};

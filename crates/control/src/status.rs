@@ -1,4 +1,7 @@
 //! What is true now, as plain values; `admin` gives them to people and programs.
+//!
+//! Owns [`Handle`], by which the other threads ask and change things, and the sums over workers. Spelling and units of what
+//! people read are `admin`'s.
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -60,7 +63,7 @@ pub struct ProcessStatus {
     pub connections: usize,
     /// Client connections that may be open at once: `limits.connections`, or less where the system allows less.
     pub connections_limit: usize,
-    /// Access log lines lost, because nobody took them in time or they could not be written.
+    /// Access log lines and other reports lost, because nobody took them in time or they could not be written.
     pub access_log_lost: u64,
     /// Keys of rate limits that were forgotten before their credit was whole again.
     pub forgotten_credits: u64,
@@ -322,7 +325,7 @@ impl ProcessRecord {
         }
     }
 
-    /// Access log lines lost since the start, by the workers and by the writer.
+    /// Access log lines and other reports lost since the start, by the workers and by the writer.
     pub(crate) fn access_log_lost(&self) -> u64 {
         self.sum(|worker| &worker.log_dropped) + self.losses.as_ref().map_or(0, |losses| losses.total())
     }

@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use policy::balance::{self, Balancer, NodeShare, Pick, Standing, Terms};
 use policy::hedge::Latencies;
@@ -17,6 +17,7 @@ use policy::plan::{Address, Panic, Pool, PoolId, Subset};
 use policy::retry::Budget;
 use policy::rng::{self, Rng};
 
+use crate::clock::Instant;
 use crate::connect::{self, ConnectError};
 use crate::connections::{Connections, Found, Hold};
 use crate::counters::BackendCounters;
@@ -310,7 +311,7 @@ impl WorkerPool {
                 if rest == Rest::Unasked {
                     talking.push(index);
                 }
-                timeout.is_none_or(|t| now.duration_since(idle.since) < t) && rest == Rest::Quiet
+                timeout.is_none_or(|t| now.saturating_duration_since(idle.since) < t) && rest == Rest::Quiet
             });
             counters.idle.sub((before - idle.len()) as u64);
         }

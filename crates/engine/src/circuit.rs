@@ -7,11 +7,12 @@
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use policy::breaker::{Admission, Breaker, Changed, Counts, Outcome, Position};
 use policy::plan::{self, PoolId};
 
+use crate::clock::Instant;
 use crate::report::Report;
 use crate::worker::Worker;
 
@@ -99,7 +100,7 @@ impl Circuit {
     }
 
     fn now_ms(&self) -> u64 {
-        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
+        Instant::now().ms_since(self.started)
     }
 
     /// Lets the machine change, and everybody see it.

@@ -1,4 +1,7 @@
 //! Opening connections to backends, and whose fault it is when that fails.
+//!
+//! Owns one try at an address. To which backend, for how long and how often is for [`crate::backends`] and the exchange,
+//! which drive it.
 
 use std::io;
 use std::net::SocketAddr;

@@ -1,4 +1,4 @@
-//! Caps on connections to a backend, over all workers (DESIGN D10).
+//! Caps on connections to a backend, over all workers (decision 0017, D10).
 //!
 //! Owns the count: whoever has a connection, or opens one, has a [`Hold`] on it until it is closed. Backends without
 //! such a cap have none of this. Who finds as many open as may be is given one that another worker keeps idle, rather
@@ -77,6 +77,7 @@ impl Connections {
     }
 
     /// How many are open or being opened.
+    #[cfg(test)]
     pub(crate) fn open(&self) -> u32 {
         self.open.load(Ordering::Relaxed)
     }

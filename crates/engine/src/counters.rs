@@ -37,20 +37,6 @@ macro_rules! counters {
         $(#[$doc])*
         #[derive(Debug, Default)]
         pub struct $name { $($(#[$fdoc])* pub $field: Counter),* }
-
-        impl $name {
-            /// Names in the order of [`Self::add_to`].
-            pub const NAMES: &'static [&'static str] = &[$(stringify!($field)),*];
-            /// How many there are.
-            pub const COUNT: usize = Self::NAMES.len();
-
-            /// Adds each counter to its place in `totals`.
-            pub fn add_to(&self, totals: &mut [u64; Self::COUNT]) {
-                for (total, counter) in totals.iter_mut().zip([$(&self.$field),*]) {
-                    *total += counter.get();
-                }
-            }
-        }
     };
 }
 
@@ -173,7 +159,7 @@ pub struct WorkerCounters {
     pub routes: Vec<RouteCounters>,
     /// Requests refused by shortage and urgency, in the order of their kinds.
     pub shed: [[Counter; Urgency::ALL.len()]; Shortage::ALL.len()],
-    /// Access log lines that were dropped because the log could not keep up.
+    /// Access log lines, and other reports, that were dropped because `control` was behind.
     pub log_dropped: Counter,
 }
 

@@ -8,10 +8,11 @@ use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
-use std::time::Instant;
 
 use policy::limit::{Asker, By, RateLimit, Verdict};
 use policy::plan::{Plan, RouteId};
+
+use crate::clock::Instant;
 
 /// Keys of one table: 1 MiB, of which untouched pages cost nothing.
 const KEYS: usize = SHARDS * SETS * WAYS;

@@ -7,11 +7,12 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU16, AtomicU32, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use policy::overload::{self, Lag, Shortage};
 use policy::plan::Urgency;
 
+use crate::clock::Instant;
 use crate::worker::Worker;
 
 /// Between two pulses of a worker that has nothing to do.
@@ -89,7 +90,7 @@ pub(crate) async fn pulse(worker: Rc<Worker>) {
         let is_idle = worker.gate.came.get() == came && !worker.gate.is_shedding();
         came = worker.gate.came.get();
         let due = Instant::now() + if is_idle { IDLE_PULSE } else { PULSE };
-        tokio::time::sleep_until(due.into()).await;
+        tokio::time::sleep_until(due.for_tokio()).await;
         let waited = u64::try_from(due.elapsed().as_millis()).unwrap_or(u64::MAX);
         let cpu = lag.as_mut().map_or(0, |lag| lag.pulse(waited));
         let own = &worker.shared.workers[worker.id].shortage;

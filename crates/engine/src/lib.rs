@@ -12,6 +12,7 @@ mod buffers;
 mod cause;
 mod circuit;
 mod clients;
+mod clock;
 mod connect;
 mod connections;
 pub mod counters;

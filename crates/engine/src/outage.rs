@@ -4,7 +4,9 @@
 //! one of them tries again now and then; when it gets through, all go on. An outage that lasts is no longer waited out.
 
 use std::cell::Cell;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use crate::clock::Instant;
 
 /// An outage that has lasted so long is not waited out any more: clients had better know.
 const WAITED_OUT: Duration = Duration::from_secs(10);

@@ -1,4 +1,4 @@
-//! Caps on running requests, and the queue before a pool whose backends are all at theirs (DESIGN D10).
+//! Caps on running requests, and the queue before a pool whose backends are all at theirs (decision 0017, D10).
 //!
 //! Owns places: each running attempt at a backend of such a pool holds one, over the whole process. Pools without a cap
 //! have none of this. The line is entered only under saturation; while anybody waits, newcomers go behind, and a place
@@ -11,12 +11,13 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use policy::balance::{Awaited, Standing};
 use policy::plan::{Pool, Urgency};
 use policy::surge::{self, Surge};
 
+use crate::clock::Instant;
 use crate::exchange::Tried;
 use crate::shared::{PoolShared, Shared};
 
@@ -137,7 +138,7 @@ pub(crate) enum NoTurn {
 /// Between two looks at how many can run at once.
 const PLACES_MS: u64 = 25;
 
-/// A place in the line; given up when dropped, together with what it was granted.
+/// A turn in the line; given up when dropped, together with what it was granted.
 #[derive(Debug)]
 pub(crate) struct Ticket {
     shared: Arc<Shared>,
@@ -194,7 +195,7 @@ impl Queue {
     }
 
     fn now_ms(&self) -> u64 {
-        u64::try_from(self.epoch.elapsed().as_millis()).unwrap_or(u64::MAX)
+        Instant::now().ms_since(self.epoch)
     }
 
     pub(crate) fn has_waiting(&self) -> bool {

@@ -2,13 +2,14 @@
 //!
 //! Owns the fields of the log (docs/log.md lists them). A line is one JSON object, made only when it is wanted.
 
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use policy::plan::LogWrite;
 use serde::Serialize;
 use wire::head::Version;
 
 use crate::cause::Cause;
+use crate::clock::Instant;
 use crate::exchange::Facts;
 use crate::report::Report;
 use crate::seam::Downstream;

@@ -1,4 +1,6 @@
 //! What the data plane tells the control plane.
+//!
+//! Owns the closed list of events, and nothing of what follows from them: workers send, `control` decides.
 
 use policy::outlier::Trial;
 use policy::plan::PoolId;

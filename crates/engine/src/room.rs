@@ -6,8 +6,9 @@
 use std::cell::Cell;
 use std::io;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use crate::clock::Instant;
 use crate::worker::{Command, Worker};
 
 /// Between two complaints.
@@ -38,7 +39,7 @@ impl Room {
     /// Gives something up. A worker that has nothing asks the others, who have to do so in their turn.
     pub(crate) fn give_up(&self, worker: &Worker, asked: Asked) {
         let now = Instant::now();
-        if self.looked.get().is_some_and(|(last, pause)| now.duration_since(last) < pause) {
+        if self.looked.get().is_some_and(|(last, pause)| now.saturating_duration_since(last) < pause) {
             return;
         }
         if asked != Asked::ForClient {
@@ -88,7 +89,7 @@ impl Room {
     /// Says, seldom enough, what could not be done and what to do about it.
     pub(crate) fn complain(&self, what: &str, error: &io::Error) {
         let now = Instant::now();
-        if self.complained.get().is_none_or(|last| now.duration_since(last) > COMPLAINT) {
+        if self.complained.get().is_none_or(|last| now.saturating_duration_since(last) > COMPLAINT) {
             self.complained.set(Some(now));
             tracing::warn!("{what}: {error}; {}", remedy(error));
         }

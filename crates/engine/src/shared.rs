@@ -6,7 +6,6 @@
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, RwLock};
-use std::time::Instant;
 
 use policy::balance::{Evidence, Latency, Loads, Standing};
 use policy::outlier::Offer;
@@ -16,8 +15,9 @@ use crate::blocks::Blocks;
 use crate::buffered::Buffered;
 use crate::circuit::{Circuit, CircuitFigures};
 use crate::clients::Clients;
+use crate::clock::Instant;
 use crate::connections::Connections;
-use crate::counters::{BackendCounters, WorkerCounters};
+use crate::counters::WorkerCounters;
 use crate::credits::Credits;
 use crate::gate::{SharedShortage, WorkerShortage};
 use crate::passive::Passive;
@@ -132,16 +132,6 @@ impl Shared {
     #[must_use]
     pub fn forgotten_credits(&self) -> u64 {
         self.credits.forgotten()
-    }
-
-    /// The counters of one backend, summed over the workers.
-    #[must_use]
-    pub fn backend_totals(&self, pool: usize, backend: usize) -> [u64; BackendCounters::COUNT] {
-        let mut totals = [0; BackendCounters::COUNT];
-        for worker in &self.workers {
-            worker.counters.pools[pool][backend].add_to(&mut totals);
-        }
-        totals
     }
 }
 
@@ -278,12 +268,6 @@ impl BackendShared {
         };
         // Nothing new is no failure.
         let _ = self.latency.fetch_update(Ordering::Relaxed, Ordering::Relaxed, changed);
-    }
-
-    /// Connections that are open or being opened, over all workers, where they are capped.
-    #[must_use]
-    pub fn open_connections(&self) -> Option<u32> {
-        self.connections.as_ref().map(|connections| connections.open())
     }
 
     /// As `active`, in one order for all threads with `begin_below` and `end_in_order`.

@@ -8,7 +8,9 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use crate::clock::Instant;
 
 /// Milliseconds since the worker started; wraps after 49 days, which `reached` copes with for waits below 24 days.
 pub(crate) type Millis = u32;
@@ -19,6 +21,10 @@ const NEVER: Millis = Millis::MAX;
 const LATE: Millis = Millis::MAX - 1;
 /// Sweeps are at least this far apart, which is also how late a deadline may fire.
 const RESOLUTION_MS: Millis = 10;
+/// A sweep that comes this much too late has been held up, and so has the news that others may have sent in time.
+const HELD_UP_MS: Millis = 50;
+/// Sockets of which the runtime hears in one look.
+const HEARD_AT_ONCE: usize = 1024;
 /// Longest representable wait; longer ones fire early and are set again by nobody, so `config` stays below it.
 const LONGEST_MS: u128 = 24 * 24 * 3600 * 1000;
 
@@ -81,7 +87,7 @@ impl Timers {
     /// The instant as the table counts.
     #[expect(clippy::cast_possible_truncation, reason = "wraps on purpose")]
     pub(crate) fn millis(&self, at: Instant) -> Millis {
-        at.saturating_duration_since(self.epoch).as_millis() as Millis
+        at.ms_since(self.epoch) as Millis
     }
 
     /// When the table will count `due`; now if it has.
@@ -172,6 +178,7 @@ impl Timers {
             let next = std::future::poll_fn(|cx| self.poll_wanted(cx)).await;
             let soonest = Instant::now() + Duration::from_millis(u64::from(RESOLUTION_MS));
             self.sleep_until_or_earlier(self.instant(next).max(soonest)).await;
+            self.hear().await;
             self.sweep();
         }
     }
@@ -190,20 +197,32 @@ impl Timers {
     /// Sleeps, but goes on sleeping less when an earlier deadline has been set meanwhile.
     async fn sleep_until_or_earlier(&self, at: Instant) {
         let mut planned = self.millis(at);
-        let sleep = tokio::time::sleep_until(at.into());
+        let sleep = tokio::time::sleep_until(at.for_tokio());
         tokio::pin!(sleep);
         std::future::poll_fn(|cx| {
             let mut table = self.table.borrow_mut();
             if let Some(next) = table.next_sweep.filter(|&next| reached(planned, next.wrapping_add(RESOLUTION_MS + 1)))
             {
                 planned = next.wrapping_add(RESOLUTION_MS);
-                sleep.as_mut().reset(self.instant(planned).into());
+                sleep.as_mut().reset(self.instant(planned).for_tokio());
             }
             table.sweeper = Some(cx.waker().clone());
             drop(table);
             sleep.as_mut().poll(cx)
         })
         .await;
+    }
+
+    /// After a pause of the process (SIGSTOP, a frozen container, a suspended machine) deadlines may fire before the runtime
+    /// has looked at its sockets. What has come meanwhile is heard first: nobody is late whose word is here.
+    async fn hear(&self) {
+        let (now, next) = (self.millis(Instant::now()), self.table.borrow().next_sweep);
+        if next.is_some_and(|next| reached(now, next.wrapping_add(HELD_UP_MS))) {
+            for _ in 0..=self.len() / HEARD_AT_ONCE {
+                // Comes back when the runtime has looked.
+                tokio::task::yield_now().await;
+            }
+        }
     }
 
     fn sweep(&self) {

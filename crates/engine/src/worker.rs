@@ -10,7 +10,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use policy::balance::Standing;
 use policy::plan::{ClientTimeouts, Plan, PoolId};
@@ -23,6 +23,7 @@ use crate::accept::{self, Accepted};
 use crate::backends::WorkerPool;
 use crate::blocks::BlockView;
 use crate::buffers::{Buffers, Most};
+use crate::clock::Instant;
 use crate::counters::WorkerCounters;
 use crate::date::Calendar;
 use crate::gate::{self, Gate};
@@ -386,7 +387,7 @@ impl Worker {
 
     /// Milliseconds since the workers started, for `policy`.
     pub(crate) fn now_ms(&self, at: Instant) -> u64 {
-        u64::try_from(at.saturating_duration_since(self.started).as_millis()).unwrap_or(u64::MAX)
+        at.ms_since(self.started)
     }
 
     /// Tells the control plane, unless it is far behind.

@@ -52,7 +52,8 @@ pub(crate) fn block(args: &cli::Block) -> Done {
     }
     let made = read(value)?;
     made.notes.iter().for_each(|note| output::complain(&format!("warning: {note}")));
-    let time = args.time.map_or("until it is lifted".to_owned(), |time| format!("for {}", span(time)));
+    let lifted = if made.blocks.len() == 1 { "until it is lifted" } else { "until they are lifted" };
+    let time = args.time.map_or(lifted.to_owned(), |time| format!("for {}", span(time)));
     match &made.blocks[..] {
         [one] => output::print(&format!("{} is blocked {time}", one.network))?,
         more => output::print(&format!("{} networks are blocked {time}", more.len()))?,

@@ -87,7 +87,7 @@ pub(crate) struct Proxy {
     /// A server to send requests to; repeat it for each one
     #[arg(long, value_name = "ADDR", required = true)]
     pub(crate) to: Vec<String>,
-    /// How to pick: round-robin (the default), random, least-requests, power-of-two, ip-hash, first
+    /// How to pick: round-robin (the default), random, least-requests, power-of-two, peak-ewma, ip-hash, maglev, first
     #[arg(long, value_name = "POLICY")]
     pub(crate) policy: Option<String>,
     /// How to check servers: a path that answers 200 to 399, "alive" (the default), "tcp" or "off"

@@ -62,11 +62,17 @@ fn plan_of(outcome: Outcome) -> Result<Plan, Failure> {
     outcome.plan.ok_or(Failure::Said)
 }
 
-/// Every diagnostic to standard error.
+/// Nobody reads more than this; what generated a file with more faults makes the same ones again and again.
+const TOLD: usize = 100;
+
+/// Every diagnostic to standard error, unless there are very many.
 pub(crate) fn complain(outcome: &Outcome) {
     let paint = output::error_paint();
-    for diagnostic in &outcome.diagnostics {
+    for diagnostic in outcome.diagnostics.iter().take(TOLD) {
         output::complain(&format!("{}\n", render_with(diagnostic, &outcome.files, paint)));
+    }
+    if outcome.diagnostics.len() > TOLD {
+        output::complain(&format!("and {} more\n", outcome.diagnostics.len() - TOLD));
     }
 }
 

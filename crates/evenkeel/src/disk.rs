@@ -1,9 +1,12 @@
 //! The configuration's source: the file system and the environment.
 
-use std::io;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use config::source::Source;
+
+/// Bytes of a file; a device or a pipe may have no end.
+const FILE_MAX: u64 = 64 * 1024 * 1024;
 
 /// The real files and the real environment.
 #[derive(Debug)]
@@ -11,7 +14,10 @@ pub(crate) struct Disk;
 
 impl Source for Disk {
     fn read(&self, path: &Path) -> Result<String, String> {
-        std::fs::read_to_string(path).map_err(|error| reason(&error))
+        let mut text = String::new();
+        let file = std::fs::File::open(path).map_err(|error| reason(&error))?;
+        let read = file.take(FILE_MAX + 1).read_to_string(&mut text).map_err(|error| reason(&error))?;
+        if read as u64 > FILE_MAX { Err("it has more than 64 MiB".to_owned()) } else { Ok(text) }
     }
 
     fn glob(&self, base: &Path, pattern: &str) -> Result<Vec<PathBuf>, String> {

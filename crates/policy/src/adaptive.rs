@@ -10,7 +10,7 @@
 //! The base must be measured while the backend is not full. Three ways lead to it:
 //! - a window in which less than half of the cap ran tells it at no cost;
 //! - after half a minute without one (give or take some, so that backends do not do it together), while the cap is used, it
-//!   is lowered to a quarter for two windows, and the second tells the base: a **dip**;
+//!   is lowered to a quarter, and once what ran before has ended a longer window tells the base: a **dip**;
 //! - where the cap has come down to its least and the latency is still above the base, the backend has become slower: that
 //!   is its base now.
 //!

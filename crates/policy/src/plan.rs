@@ -302,7 +302,7 @@ pub struct Redirect {
     pub to: Template,
 }
 
-/// Text with places to fill in: `https://{host}{path}{?query}`.
+/// Text with places to fill in: `https://{host}{path}{query}`.
 #[derive(Clone, Debug)]
 pub struct Template(pub Vec<Piece>);
 

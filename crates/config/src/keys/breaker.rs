@@ -1,5 +1,6 @@
 //! Keys of `[pool.NAME.breaker]`.
 
+use super::eject::STATUSES;
 use super::{Default, Kind, Off, Section, key};
 
 const DURATION: Kind = Kind::Duration { off: Off::Refused, min_ms: 10 };
@@ -46,12 +47,6 @@ pub(super) static BREAKER: Section = Section {
             "Requests that try the pool at a time, and that must pass to close the circuit.",
             "10",
         ),
-        key(
-            "statuses",
-            Kind::List(&Kind::Count { min: 400, max: 599 }),
-            Default::Is("[502, 503, 504]"),
-            "Statuses of answers that count as failures.",
-            "[500, 502, 503, 504]",
-        ),
+        STATUSES,
     ],
 };

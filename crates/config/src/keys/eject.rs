@@ -1,9 +1,16 @@
 //! Keys of `[pool.NAME.eject]`.
 
-use super::{Default, Kind, Off, Section, key};
+use super::{Default, Key, Kind, Off, Section, key};
 
 const DURATION: Kind = Kind::Duration { off: Off::Refused, min_ms: 10 };
 pub(super) const OFF: Kind = Kind::Choice { now: &["off"], later: &[] };
+pub(super) const STATUSES: Key = key(
+    "statuses",
+    Kind::List(&Kind::Count { min: 400, max: 599 }),
+    Default::Is("[502, 503, 504]"),
+    "Statuses of answers that count as failures.",
+    "[500, 502, 503, 504]",
+);
 
 pub(super) static EJECT: Section = Section {
     heading: "[pool.NAME.eject]",
@@ -35,13 +42,7 @@ pub(super) static EJECT: Section = Section {
              least one may, never all; but 100 judges each backend alone, and may eject all.",
             "30",
         ),
-        key(
-            "statuses",
-            Kind::List(&Kind::Count { min: 400, max: 599 }),
-            Default::Is("[502, 503, 504]"),
-            "Statuses of answers that count as failures.",
-            "[500, 502, 503, 504]",
-        ),
+        STATUSES,
         key(
             "failure_rate",
             Kind::Either(&[OFF, Kind::Table(&FAILURE_RATE)]),

@@ -45,7 +45,7 @@ pub(crate) fn lower(context: &mut Context<'_>, root: &Table) -> Option<Plan> {
     let admin = process::admin(context, root);
     let error_pages = process::error_pages(context, root);
     let limits = process::limits(context, root);
-    let access_log = process::access_log(root);
+    let access_log = process::access_log(context, root);
     let mut facts = Facts { allow: process::allowed(root), admin: process::admin_place(root), ..Facts::default() };
 
     let pools = pool::all(context, root, &mut facts);

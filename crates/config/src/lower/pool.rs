@@ -150,6 +150,9 @@ fn hashing(context: &mut Context<'_>, table: &Table) -> Option<PolicyKind> {
     Some(policy(Hashing { key, bound, among }))
 }
 
+/// Backends of a pool: the balancers count them in 16 bits.
+const BACKENDS_MAX: usize = u16::MAX as usize;
+
 /// The backends of a pool with their places; at least one, none of them twice.
 fn backends(context: &mut Context<'_>, table: &Table) -> (Vec<Backend>, Vec<At>) {
     let mut backends = Vec::new();
@@ -178,6 +181,11 @@ fn backends(context: &mut Context<'_>, table: &Table) -> (Vec<Backend>, Vec<At>)
         }
         places.push(item.at);
         backends.push(backend);
+    }
+    if places.len() > BACKENDS_MAX {
+        let message = format!("a pool has {BACKENDS_MAX} backends at most, and this one {}", places.len());
+        context
+            .error(table.place("backends"), Problem::new(code::TOO_MANY, message).remedy("make several pools of them"));
     }
     if table.item("backends").is_some() && table.list("backends").is_empty() && table.written("backends").is_some() {
         let problem = Problem::new(code::NO_BACKEND, "a pool without backends can answer nothing")

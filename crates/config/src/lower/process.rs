@@ -95,7 +95,7 @@ pub(super) fn overload(root: &Table) -> Option<Overload> {
 }
 
 /// `[access_log]`.
-pub(super) fn access_log(root: &Table) -> Option<AccessLog> {
+pub(super) fn access_log(context: &mut Context<'_>, root: &Table) -> Option<AccessLog> {
     let table = root.table("access_log")?;
     let write = match table.words("write")?.text {
         "off" => LogWrite::Off,
@@ -103,11 +103,16 @@ pub(super) fn access_log(root: &Table) -> Option<AccessLog> {
         "all" => LogWrite::All,
         _ => LogWrite::Errors,
     };
-    let to = match table.words("to")?.text {
+    let to = table.words("to")?;
+    let target = match to.text {
         "stdout" => LogTarget::Stdout,
         path => LogTarget::File(PathBuf::from(path)),
     };
-    Some(AccessLog { write, to, one_in: table.count("one_in")? })
+    if to.text.trim().is_empty() || to.text.contains(char::is_control) {
+        let problem = Problem::value(format!("`{}` is not the path of a file", to.text));
+        context.error(to.at, problem.remedy("write for instance `\"/var/log/evenkeel/access.log\"`, or `\"stdout\"`"));
+    }
+    Some(AccessLog { write, to: target, one_in: table.count("one_in")? })
 }
 
 /// The codes of `[check] allow`.

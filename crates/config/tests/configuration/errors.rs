@@ -646,3 +646,11 @@ fn a_hostile_value_cannot_speak_to_the_terminal() {
     let outcome = outcome_with("\"\\u001b[2J\" = 1\n", Memory::new());
     assert!(!told(&outcome).contains('\u{1b}'));
 }
+
+#[test]
+fn an_access_log_goes_to_a_file_that_can_be_named() {
+    for to in ["", " ", "\\n", "a\\u0000b"] {
+        let outcome = outcome_of(&format!("{FRONT}{POOL}[access_log]\nto = \"{to}\"\n"));
+        assert_eq!(codes(&outcome), ["bad-value"], "{to:?}");
+    }
+}

@@ -30,6 +30,14 @@ fn example() -> Plan {
     plan_in(load(Path::new("evenkeel.toml"), &sources()))
 }
 
+/// Where a route leads to, with the terms that hold on this way.
+fn target(plan: &Plan, route: usize) -> &Target {
+    match &plan.routes[route].action {
+        Action::Pool(target) => target,
+        action => panic!("route {route} leads to no pool: {action:?}"),
+    }
+}
+
 #[test]
 fn the_example_has_neither_errors_nor_warnings() {
     assert_eq!(told(&load(Path::new("evenkeel.toml"), &sources())), "");
@@ -440,10 +448,7 @@ pool = "app"
 retry = { per_try = "off" }
 "#,
     );
-    let retry = |route: usize| match &plan.routes[route].action {
-        Action::Pool(target) => target.retry.clone(),
-        action => panic!("{action:?}"),
-    };
+    let retry = |route: usize| target(&plan, route).retry.clone();
     let terms = |retry: &Retry| (retry.tries, retry.per_try, retry.budget_percent, retry.body_buffer);
     let seconds = |n| Some(Duration::from_secs(n));
     assert_eq!(terms(&retry(0)), (4, seconds(2), 7, 0));
@@ -510,10 +515,7 @@ pool = "fast"
 hedge = "off"
 "#,
     );
-    let hedge = |route: usize| match &plan.routes[route].action {
-        Action::Pool(target) => target.hedge,
-        action => panic!("{action:?}"),
-    };
+    let hedge = |route: usize| target(&plan, route).hedge;
     let after = HedgeAfter::Time(Duration::from_millis(200));
     assert_eq!(hedge(0), Some(Hedge { after, budget_percent: 5 }));
     assert_eq!(hedge(1), Some(Hedge { after: HedgeAfter::Permille(999), budget_percent: 3 }));

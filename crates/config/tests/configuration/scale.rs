@@ -64,3 +64,13 @@ fn deep_nesting_is_refused_not_overrun() {
     }
     assert!(outcome_of(&format!("[{}]", vec!["a"; 50_000].join("."))).plan.is_none());
 }
+
+#[test]
+fn a_pool_has_as_many_backends_as_balancers_count() {
+    let pool = |backends: u32| {
+        let addresses: Vec<_> = (0..backends).map(|number| format!("\"a{number}:1\"")).collect();
+        format!("{}[pool.app]\nbackends = [{}]\n", super::FRONT, addresses.join(", "))
+    };
+    assert_eq!(codes(&outcome_of(&pool(65_535))), [""; 0]);
+    assert_eq!(codes(&outcome_of(&pool(65_536))), ["too-many"]);
+}

@@ -12,9 +12,10 @@ use policy::rng::Rng;
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 
 use super::once::{is_ours, reason};
+use super::patience::within;
 use super::post::Desk;
 use crate::backends::Seat;
 
@@ -74,11 +75,11 @@ impl Round {
 
 /// What the agent says; `None` where this machine could not even ask.
 async fn ask(agent: SocketAddr, patience: Duration) -> Option<News> {
-    match timeout(patience, line(agent)).await {
-        Ok(Ok(line)) => Some(Ask::from_line(&line).map_or_else(News::Silent, News::Said)),
-        Ok(Err(error)) if is_ours(&error) => None,
-        Ok(Err(error)) => Some(News::Silent(reason(&error))),
-        Err(_) => Some(News::Silent("no answer in time".to_owned())),
+    match within(patience, line(agent)).await {
+        Some(Ok(line)) => Some(Ask::from_line(&line).map_or_else(News::Silent, News::Said)),
+        Some(Err(error)) if is_ours(&error) => None,
+        Some(Err(error)) => Some(News::Silent(reason(&error))),
+        None => Some(News::Silent("no answer in time".to_owned())),
     }
 }
 

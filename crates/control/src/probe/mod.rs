@@ -6,6 +6,7 @@
 pub(crate) mod agent;
 mod http;
 mod once;
+mod patience;
 pub(crate) mod post;
 pub(crate) mod roster;
 mod talk;

@@ -14,7 +14,7 @@ use tokio::net::{TcpStream, UnixStream};
 use wire::proxy::{Header, encode_v1, encode_v2};
 
 use super::http::Answer;
-use super::{http, talk};
+use super::{http, patience, talk};
 
 /// What a probe does.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,7 +50,7 @@ pub(crate) enum Outcome {
 
 /// Probes an endpoint.
 pub(crate) async fn probe(check: &Check, endpoint: &Endpoint) -> Outcome {
-    tokio::time::timeout(check.timeout, run(check, endpoint)).await.unwrap_or(Outcome::Failed(ProbeFailure::Timeout))
+    patience::within(check.timeout, run(check, endpoint)).await.unwrap_or(Outcome::Failed(ProbeFailure::Timeout))
 }
 
 async fn run(check: &Check, endpoint: &Endpoint) -> Outcome {

@@ -1,4 +1,7 @@
 //! Answers of our own: errors, fixed answers, redirects.
+//!
+//! Owns their heads and bodies, and how they go out to clients that read slowly. When there is one to give is for the
+//! exchange to say, which status and words a cause has for [`crate::cause`].
 
 use std::borrow::Cow;
 use std::future::poll_fn;
@@ -188,7 +191,12 @@ fn drain<D: Source>(cx: &mut Context<'_>, down: &mut D) -> bool {
 }
 
 /// Whole field lines for the `set` and `add` of some rules; a value that would break its line is left out.
+#[inline]
 pub(super) fn render_rules<D: Downstream>(down: &D, facts: &Facts, rules: &HeaderRules) -> Vec<u8> {
+    if rules.set.is_empty() && rules.add.is_empty() { Vec::new() } else { render_lines(down, facts, rules) }
+}
+
+fn render_lines<D: Downstream>(down: &D, facts: &Facts, rules: &HeaderRules) -> Vec<u8> {
     let mut lines = Vec::new();
     for (name, value) in rules.set.iter().chain(&rules.add) {
         let start = lines.len();

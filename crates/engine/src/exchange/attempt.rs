@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use policy::plan::{Pool, ProxyVersion};
 use policy::retry::{self, Failure};
@@ -16,6 +16,7 @@ use super::proxied::{NO_RULES, Proxied, Upstream};
 use super::wait::Wait;
 use crate::backends::Attempt;
 use crate::cause::Cause;
+use crate::clock::Instant;
 use crate::connect::ConnectError;
 use crate::h1::{BackendLink, HeadError, RequestHead};
 use crate::report::Report;
@@ -291,6 +292,7 @@ impl<'a, D: Downstream> Proxied<'a, D> {
             Poll::Pending | Poll::Ready(Ok(())) => Ok(()),
             Poll::Ready(Err(PumpError::Sink)) => {
                 up.link.writing_failed();
+                self.feed.is_cut = true;
                 Ok(())
             }
             Poll::Ready(Err(PumpError::Source(cut))) => Err(request_cut(&cut)),

@@ -1,4 +1,7 @@
-//! Whose fault an attempt's failure was, for passive health.
+//! Whose fault an attempt's failure was, for passive health and the breaker.
+//!
+//! Owns the step from how an attempt ended to a fault of its backend, or to nobody's. What follows from faults is
+//! [`policy::outlier`]'s and [`policy::breaker`]'s to say. Driven by `proxied` and `hedge`, at each end of an attempt.
 
 use policy::breaker::Outcome;
 use policy::outlier::{Fault, Trial as Told};
@@ -33,8 +36,7 @@ impl<D: Downstream> Proxied<'_, D> {
         if let (Some(trial), Some(first), Some(attempted)) =
             (&self.trial, self.facts.times.first_byte, self.facts.times.attempted)
         {
-            let waited = first.saturating_duration_since(attempted).as_micros();
-            trial.tell(Told::Head { first_byte_us: u64::try_from(waited).unwrap_or(u64::MAX) });
+            trial.tell(Told::Head { first_byte_us: first.us_since(attempted) });
         }
     }
 

@@ -1,7 +1,7 @@
 //! What is known of an exchange while it runs, for decisions, our own answers and the log.
 
 use std::net::IpAddr;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use policy::plan::{PoolId, RouteId};
 use policy::rng::Rng;
@@ -9,6 +9,7 @@ use wire::head::{Name, Request, Span};
 
 use super::hedge::Hedged;
 use crate::cause::Cause;
+use crate::clock::Instant;
 use crate::seam::Peer;
 
 /// Longest request id that is kept from a trusted peer, in bytes.
@@ -56,8 +57,22 @@ impl RequestId {
     }
 }
 
+/// The digits of a number, lowest first: eight at a time, a byte each.
 fn hex(bits: u64) -> [u8; 16] {
-    std::array::from_fn(|at| b"0123456789abcdef"[(bits >> (at * 4) & 15) as usize])
+    let mut digits = [0; 16];
+    digits[..8].copy_from_slice(&eight_digits(bits & 0xFFFF_FFFF));
+    digits[8..].copy_from_slice(&eight_digits(bits >> 32));
+    digits
+}
+
+fn eight_digits(bits: u64) -> [u8; 8] {
+    const EACH: u64 = 0x0101_0101_0101_0101;
+    let pairs = (bits | bits << 16) & 0x0000_FFFF_0000_FFFF;
+    let bytes = (pairs | pairs << 8) & 0x00FF_00FF_00FF_00FF;
+    let digits = (bytes | bytes << 4) & (0x0F * EACH);
+    // Those from ten on have this bit when six is added.
+    let letters = (digits + 6 * EACH) >> 4 & EACH;
+    (digits + u64::from(b'0') * EACH + letters * u64::from(b'a' - b'0' - 10)).to_le_bytes()
 }
 
 /// Backends tried by one exchange.

@@ -1,6 +1,6 @@
 //! The request body of one exchange over all its attempts.
 //!
-//! Owns what is kept of sent bytes for a repetition (DESIGN D12): everything for idempotent methods up to a limit; for
+//! Owns what is kept of sent bytes for a repetition (decision 0017, D12): everything for idempotent methods up to a limit; for
 //! others only what was taken from the client but never sent.
 
 use std::task::{Context, Poll};
@@ -22,6 +22,8 @@ pub(crate) struct Feed {
     keeping: Keeping,
     pub(crate) progress: Progress,
     pub(crate) done: bool,
+    /// The attempt under way takes no more of it, although there is more.
+    pub(crate) is_cut: bool,
     /// The client has been told to send it (100).
     pub(crate) invited: bool,
     /// It was taken in before the first attempt, at least in part.
@@ -39,6 +41,7 @@ impl Feed {
             keeping: Keeping::UpTo(keep_bytes),
             progress: Progress::default(),
             done: false,
+            is_cut: false,
             invited: false,
             was_gathered: false,
             whole: None,
@@ -84,7 +87,7 @@ impl Feed {
     /// The next attempt begins.
     pub(crate) fn rewind(&mut self) {
         self.at = 0;
-        self.done = false;
+        (self.done, self.is_cut) = (false, false);
         self.progress = Progress::default();
     }
 

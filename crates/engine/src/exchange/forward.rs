@@ -53,8 +53,7 @@ impl<D: Downstream> Proxied<'_, D> {
             self.counters().errors.add(1);
         }
         if let (Some(first), Some(attempted)) = (self.facts.times.first_byte, self.facts.times.attempted) {
-            let waited = first.saturating_duration_since(attempted).as_micros();
-            self.counters().first_byte_us.add(u64::try_from(waited).unwrap_or(0));
+            self.counters().first_byte_us.add(first.us_since(attempted));
         }
     }
 

@@ -6,7 +6,7 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use policy::balance::Evidence;
 use policy::plan::Hedge;
@@ -20,6 +20,7 @@ use super::wait::Wait;
 use crate::backends::{Attempt, Wish};
 use crate::cause::Cause;
 use crate::circuit;
+use crate::clock::Instant;
 use crate::connect::ConnectError;
 use crate::h1::{BackendLink, HeadError};
 use crate::passive::Risk;
@@ -88,7 +89,7 @@ impl<'a, D: Downstream> Proxied<'a, D> {
     pub(super) fn begin_rival(&mut self) -> Option<Box<Rival<'a>>> {
         let Hedge { budget_percent, .. } = self.target.hedge?;
         let (pool, now) = (self.target.pool, Instant::now());
-        let is_sent = self.feed.done && self.feed.is_replayable();
+        let is_sent = self.feed.done && !self.feed.is_cut && self.feed.is_replayable();
         if !is_sent || circuit::of(self.worker, pool).is_some_and(|circuit| !circuit.is_closed()) {
             return None;
         }

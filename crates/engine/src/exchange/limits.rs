@@ -1,4 +1,7 @@
 //! Rate limits on the road of a request.
+//!
+//! Owns asking, counting, and the fields of the refusal. What a rate means is [`policy::limit`]'s, the state of all keys
+//! [`crate::credits`]'s. Driven by the exchange, for the listener before and for the route after routing.
 
 use std::borrow::Cow;
 

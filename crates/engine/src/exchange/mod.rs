@@ -24,7 +24,6 @@ mod watch;
 use std::future::poll_fn;
 use std::pin::pin;
 use std::rc::Rc;
-use std::time::Instant;
 
 use policy::plan::{Action, RouteId, Target};
 use policy::route::{Matched, Query};
@@ -34,6 +33,7 @@ use wire::head::{Framing, Method};
 pub(crate) use facts::{Facts, Times, Tried};
 
 use crate::cause::Cause;
+use crate::clock::Instant;
 use crate::h1::max_forwards;
 use crate::seam::Downstream;
 use crate::worker::Worker;

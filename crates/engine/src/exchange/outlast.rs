@@ -3,13 +3,14 @@
 
 use std::future::poll_fn;
 use std::task::Poll;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use policy::retry::{self, Failure};
 
 use super::facts::Tried;
 use super::proxied::Proxied;
 use crate::cause::Cause;
+use crate::clock::Instant;
 use crate::outage::Waiting;
 use crate::seam::Downstream;
 

@@ -4,7 +4,7 @@
 
 use std::pin::Pin;
 use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use policy::balance::{Evidence, Standing};
 use policy::plan::{HeaderRules, PoolId, Target};
@@ -19,6 +19,7 @@ use super::outlast::Reach;
 use crate::backends::{Attempt, NoAttempt, Wish};
 use crate::cause::Cause;
 use crate::circuit::{self, Entry};
+use crate::clock::Instant;
 use crate::counters::BackendCounters;
 use crate::h1::BackendLink;
 use crate::passive::{Risk, Trial};
@@ -239,7 +240,7 @@ impl<'a, D: Downstream> Proxied<'a, D> {
         let wants_it = self.worker.plan.pool(self.target.pool).policy.wants_latency();
         let (Some(evidence), Some(asked), true) = (evidence, self.facts.times.asked, wants_it) else { return };
         let now = self.facts.times.first_byte.unwrap_or_else(Instant::now);
-        let took_us = u64::try_from(now.saturating_duration_since(asked).as_micros()).unwrap_or(u64::MAX);
+        let took_us = now.us_since(asked);
         self.backend().note(evidence, took_us, self.worker.now_ms(now));
     }
 

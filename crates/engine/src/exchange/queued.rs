@@ -1,12 +1,15 @@
 //! Waiting in a pool's queue for a backend that has room.
+//!
+//! Owns what one exchange does meanwhile: it looks after its client, and leaves when that goes away or time is up. The line
+//! itself, and whose turn it is, belong to [`crate::queue`]. Driven by `proxied`, before an attempt.
 
 use std::future::poll_fn;
 use std::task::{Context, Poll};
-use std::time::Instant;
 
 use super::proxied::Proxied;
 use crate::backends::Attempt;
 use crate::cause::Cause;
+use crate::clock::Instant;
 use crate::queue::{NoTurn, Refused, Ticket};
 use crate::seam::Downstream;
 

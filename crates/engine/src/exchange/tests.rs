@@ -1,4 +1,4 @@
-//! The relay carries several exchanges in one task (DESIGN D6): a mock of an HTTP/2-like connection with two streams
+//! The relay carries several exchanges in one task (decision 0017, D6): a mock of an HTTP/2-like connection with two streams
 //! drives them, without a task for each, before real backend sockets. Beside it, whole connections over real sockets,
 //! one file for each concern.
 
@@ -19,7 +19,6 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
-use std::time::Instant;
 
 use policy::plan::ListenerId;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -28,6 +27,7 @@ use wire::h1::{Limits, Parsed, parse_request};
 use wire::head::Request;
 
 use super::{Ended, Started, exchange};
+use crate::clock::Instant;
 use crate::seam::{AnswerHead, Cut, Downstream, Fill, OwnAnswer, Peer, Sink, Source, Trailers};
 use crate::testing;
 use crate::timers::Timer;

@@ -4,7 +4,7 @@
 //! told here.
 
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use policy::pace;
 use policy::retry::Failure;
@@ -14,6 +14,7 @@ use super::hedge::Rival;
 use super::proxied::{Proxied, SLACK, Upstream};
 use super::watch::{Sight, Watch, Woken};
 use crate::cause::Cause;
+use crate::clock::Instant;
 use crate::seam::{Downstream, Side};
 
 /// What the deadline in force is for.

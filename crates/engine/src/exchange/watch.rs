@@ -4,12 +4,13 @@
 //! It is when an exchange gives back the buffers that a slow peer would pin, and when `policy::pace` judges the client.
 
 use std::task::{Context, Poll, ready};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use policy::pace::{Floors, Pace, Wait};
 
 use crate::buffers::SIP_BYTES;
 use crate::cause::Cause;
+use crate::clock::Instant;
 use crate::seam::Downstream;
 use crate::timers::Timer;
 use crate::worker::Worker;

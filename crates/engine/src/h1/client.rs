@@ -10,7 +10,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, ready};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use policy::plan::ListenerId;
 use wire::h1::{Parsed, parse_request};
@@ -21,6 +21,7 @@ use super::encode::{self, put_answer, put_own};
 use super::link::Link;
 use crate::buffers::{Inbox, Size};
 use crate::cause::Cause;
+use crate::clock::Instant;
 use crate::exchange::{Ended, Started, exchange, refuse};
 use crate::seam::{AnswerHead, Cut, Downstream, Fill, OwnAnswer, Peer, Sink, Source, Trailers};
 use crate::stream::Stream;

@@ -193,29 +193,44 @@ fn put_forwarded_for(out: &mut Vec<u8>, head: &RequestHead<'_>) {
 fn put_ip(out: &mut Vec<u8>, peer: &Peer) {
     match peer.ip() {
         std::net::IpAddr::V4(ip) => {
-            let mut text = [0; 15];
-            let mut len = 0;
-            let mut put = |byte: u8| {
-                text[len] = byte;
-                len += 1;
-            };
-            for (at, octet) in ip.octets().into_iter().enumerate() {
-                if at > 0 {
-                    put(b'.');
-                }
-                if octet >= 100 {
-                    put(b'0' + octet / 100);
-                }
-                if octet >= 10 {
-                    put(b'0' + octet / 10 % 10);
-                }
-                put(b'0' + octet % 10);
+            let (mut text, mut len) = ([0; 16], 0);
+            for octet in ip.octets() {
+                let (digits, count) = OCTETS[usize::from(octet)];
+                text[len..len + 4].copy_from_slice(&digits);
+                len += count;
             }
-            out.extend_from_slice(&text[..len]);
+            out.extend_from_slice(&text[..len - 1]);
         }
         // Writing to a vector cannot fail.
         std::net::IpAddr::V6(ip) => drop(write!(out, "{ip}")),
     }
+}
+
+/// The digits of each octet with a dot behind them, and how many bytes that is.
+static OCTETS: [([u8; 4], usize); 256] = octets();
+
+#[expect(clippy::cast_possible_truncation, reason = "a digit is less than ten")]
+const fn octets() -> [([u8; 4], usize); 256] {
+    let mut table = [([b'.'; 4], 0); 256];
+    let mut octet = 0;
+    while octet < 256 {
+        let digits = [b'0' + (octet / 100) as u8, b'0' + (octet / 10 % 10) as u8, b'0' + (octet % 10) as u8];
+        let skipped = if octet >= 100 {
+            0
+        } else if octet >= 10 {
+            1
+        } else {
+            2
+        };
+        let mut at = skipped;
+        while at < 3 {
+            table[octet].0[at - skipped] = digits[at];
+            at += 1;
+        }
+        table[octet].1 = 4 - skipped;
+        octet += 1;
+    }
+    table
 }
 
 /// RFC 7239: one element, `for` quoted for IPv6.

@@ -118,3 +118,24 @@ fn included_files_environment_and_files_are_read() {
     assert_eq!(call.status, 1);
     assert!(call.err.contains("conf.d/pool.toml:2"), "{}", call.err);
 }
+
+#[test]
+fn very_many_errors_are_told_in_part_and_counted_whole() {
+    let backends: Vec<_> = (0..20_000).map(|n| format!("{{ address = \"10.0.0.1:{n}\", weight = 0 }}")).collect();
+    let file = format!(
+        "[listener.web]\nbind = \"127.0.0.1:0\"\npool = \"app\"\n[pool.app]\nbackends = [{}]\n",
+        backends.join(",")
+    );
+    let call = Desk::with(&file).call(&["check"]);
+    assert_eq!(call.status, 1);
+    assert_eq!(call.err.matches("error: ").count(), 100);
+    let last: Vec<_> = call.err.lines().rev().filter(|line| !line.is_empty()).take(2).collect();
+    assert!(last[0].starts_with("failed: 2000") && last[1].starts_with("and 199"), "{last:?}");
+}
+
+#[test]
+fn a_file_without_end_is_refused() {
+    let call = Desk::with("include = [\"/dev/zero\"]\n").call(&["check"]);
+    assert_eq!(call.status, 1);
+    assert!(call.err.contains("cannot read /dev/zero: it has more than 64 MiB"), "{}", call.err);
+}

@@ -3,14 +3,21 @@
 //! Owns spelling only. What is written, and that names and values hold no line end, is the caller's affair: they come from
 //! a parsed head, from the plan or from constants.
 
-/// Writes `HTTP/1.1`, the status code, the reason phrase and the line's end.
+/// Writes `HTTP/1.1`, the status code (of three digits), the reason phrase and the line's end.
 #[inline]
 pub fn put_status_line(out: &mut Vec<u8>, status: u16, reason: &[u8]) {
-    out.extend_from_slice(b"HTTP/1.1 ");
-    put_decimal(out, u64::from(status));
-    out.push(b' ');
+    let mut start = *b"HTTP/1.1 000 ";
+    start[9..12].copy_from_slice(&status_digits(status));
+    out.extend_from_slice(&start);
     out.extend_from_slice(reason);
     out.extend_from_slice(b"\r\n");
+}
+
+/// The three digits of a status code.
+#[inline]
+#[must_use]
+pub fn status_digits(status: u16) -> [u8; 3] {
+    [status / 100, status / 10, status].map(|rest| b'0' + (rest % 10) as u8)
 }
 
 /// Writes a field line.

@@ -127,3 +127,9 @@ fn eight_tried_backends_are_remembered_each_once() {
     tried.push(1_000_000);
     assert_eq!(tried.list().last(), Some(&u16::MAX));
 }
+
+#[test]
+fn digits_come_lowest_first() {
+    assert_eq!(&hex(0xfedc_ba98_7654_3210), b"0123456789abcdef");
+    assert_eq!(&hex(0xa0), b"0a00000000000000");
+}

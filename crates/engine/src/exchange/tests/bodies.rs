@@ -55,8 +55,7 @@ fn a_body_of_the_limit_passes() {
             plan.limits.body_bytes = Some(1);
             let front = Front::new(plan).await;
             let mut client = front.asked(&request).await;
-            let mut one = backend.accept().await;
-            one.head().await;
+            let mut one = backend.asked().await;
             one.send(OK).await;
             assert_eq!(client.answer().await.status, 200, "{request}");
         });

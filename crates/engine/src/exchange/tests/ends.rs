@@ -19,8 +19,7 @@ fn a_client_that_goes_cancels_its_attempt_and_nobody_is_to_blame() {
             let backend = Backend::new().await;
             let mut front = Front::new(plan(&[&backend])).await;
             let client = front.asked(GET).await;
-            let mut working = backend.accept().await;
-            working.head().await;
+            let mut working = backend.asked().await;
             assert_eq!(front.worker.shared.pools[0].backends[0].active(), 1);
             if resets {
                 client.reset()
@@ -45,8 +44,7 @@ fn a_client_that_goes_and_leaves_more_than_is_read_cancels_its_attempt() {
             let backend = Backend::new().await;
             let mut front = Front::new(plan(&[&backend])).await;
             let mut client = front.asked(GET.repeat(3000)).await;
-            let mut working = backend.accept().await;
-            working.head().await;
+            let mut working = backend.asked().await;
             if resets {
                 client.reset()
             } else {
@@ -68,8 +66,7 @@ fn a_client_that_pipelines_more_than_is_read_and_stays_is_served() {
         let backend = Backend::new().await;
         let front = Front::new(plan(&[&backend])).await;
         let mut client = front.asked(GET.repeat(REQUESTS)).await;
-        let mut working = backend.accept().await;
-        working.head().await;
+        let mut working = backend.asked().await;
         // Longer than until the next look at the client.
         tokio::time::sleep(std::time::Duration::from_millis(600)).await;
         working.send(OK).await;
@@ -89,13 +86,11 @@ fn a_client_that_goes_in_the_middle_of_its_body_or_answer_ends_both_sides() {
         let backend = Backend::new().await;
         let mut front = Front::new(plan(&[&backend])).await;
         let client = front.asked("PUT / HTTP/1.1\r\nHost: a.test\r\nContent-Length: 9\r\n\r\nhalf").await;
-        let mut one = backend.accept().await;
-        one.head().await;
+        let mut one = backend.asked().await;
         drop(client);
         assert_eq!(one.rest().await, b"half");
         let mut client = front.asked(GET).await;
-        let mut two = backend.accept().await;
-        two.head().await;
+        let mut two = backend.asked().await;
         two.send("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf").await;
         client.head().await;
         drop(client);
@@ -119,8 +114,7 @@ fn what_came_of_an_answer_that_breaks_off_is_passed_on_and_never_looks_whole() {
             let (backend, other) = (Backend::new().await, Backend::new().await);
             let mut front = Front::new(plan(&[&backend, &other])).await;
             let mut client = front.asked(GET).await;
-            let mut broken = backend.accept().await;
-            broken.head().await;
+            let mut broken = backend.asked().await;
             broken.send(format!("HTTP/1.1 200 OK\r\n{head}\r\n\r\n{body}")).await;
             drop(broken);
             assert!(client.head().await.starts_with("HTTP/1.1 200 OK\r\n"));
@@ -139,8 +133,7 @@ fn an_answer_may_come_before_the_request_has_ended() {
         let backend = Backend::new().await;
         let front = Front::new(plan(&[&backend])).await;
         let mut client = front.asked("POST / HTTP/1.1\r\nHost: a.test\r\nContent-Length: 1000000\r\n\r\nsome").await;
-        let mut hasty = backend.accept().await;
-        hasty.head().await;
+        let mut hasty = backend.asked().await;
         hasty.send("HTTP/1.1 413 Content Too Large\r\nContent-Length: 4\r\n\r\nless").await;
         let got = client.answer().await;
         assert_eq!((got.status, got.body.as_slice()), (413, &b"less"[..]));
@@ -204,8 +197,7 @@ fn connections_to_backends_serve_on_after_whole_answers_alone() {
             let backend = Backend::new().await;
             let front = Front::new(plan(&[&backend])).await;
             let mut client = front.asked(GET).await;
-            let mut one = backend.accept().await;
-            one.head().await;
+            let mut one = backend.asked().await;
             one.send(answer).await;
             client.answer().await;
             front.at_rest().await;
@@ -229,8 +221,7 @@ fn a_tunnel_counts_its_bytes_and_leaves_nothing_behind() {
         let mut front = Front::new(plan).await;
         let upgrade = "GET / HTTP/1.1\r\nHost: a.test\r\nConnection: upgrade\r\nUpgrade: echo\r\n\r\nearly ";
         let mut client = front.asked(upgrade).await;
-        let mut echo = backend.accept().await;
-        echo.head().await;
+        let mut echo = backend.asked().await;
         echo.send("HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: echo\r\n\r\nhello").await;
         assert!(client.head().await.contains("\r\nUpgrade: echo\r\n"));
         assert_eq!(client.read_exactly(5).await, b"hello");

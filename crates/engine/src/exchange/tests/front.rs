@@ -37,6 +37,13 @@ impl Backend {
         Wire::new(self.0.accept().await.expect("a connection").0)
     }
 
+    /// A connection on which the head of a request has come.
+    pub(super) async fn asked(&self) -> Wire {
+        let mut wire = self.accept().await;
+        wire.head().await;
+        wire
+    }
+
     /// Asserts that nobody has connected.
     pub(super) async fn expect_nobody(&self) {
         let accepted = std::future::poll_fn(|cx| std::task::Poll::Ready(self.0.poll_accept(cx).is_ready())).await;
@@ -219,6 +226,15 @@ impl Front {
         let mut client = self.client().await;
         client.send(text).await;
         client
+    }
+
+    /// A client and a connection of this backend that are kept for the next request after a first one.
+    pub(super) async fn kept(&self, backend: &Backend) -> (Wire, Wire) {
+        let mut client = self.asked(GET).await;
+        let mut kept = backend.asked().await;
+        kept.send(OK).await;
+        assert_eq!(client.answer().await.status, 200);
+        (client, kept)
     }
 
     /// The log line of the next exchange that failed, other reports passed over.

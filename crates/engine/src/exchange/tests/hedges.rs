@@ -34,10 +34,8 @@ fn the_second_answers_first_and_the_first_is_given_up_without_blame() {
             let (first, second) = (Backend::new().await, Backend::new().await);
             let mut front = Front::new(hedged(&[&first, &second])).await;
             let mut client = front.asked(request).await;
-            let mut slow = first.accept().await;
-            slow.head().await;
-            let mut fast = second.accept().await;
-            fast.head().await;
+            let mut slow = first.asked().await;
+            let mut fast = second.asked().await;
             match request {
                 PUT => assert_eq!(fast.read_exactly(5).await, b"hello"),
                 PUT_CHUNKED => {
@@ -71,10 +69,8 @@ fn the_first_may_still_win_and_the_second_ends_without_blame() {
         let (first, second) = (Backend::new().await, Backend::new().await);
         let mut front = Front::new(hedged(&[&first, &second])).await;
         let mut client = front.asked(GET).await;
-        let mut one = first.accept().await;
-        one.head().await;
-        let mut two = second.accept().await;
-        two.head().await;
+        let mut one = first.asked().await;
+        let mut two = second.asked().await;
         one.send(OK).await;
         assert_eq!(client.answer().await.status, 200);
         assert_eq!(two.rest().await, b"", "it is closed");
@@ -91,10 +87,8 @@ fn what_fails_of_two_leaves_the_other() {
             let (first, second) = (Backend::new().await, Backend::new().await);
             let mut front = Front::new(hedged(&[&first, &second])).await;
             let mut client = front.asked(GET).await;
-            let mut one = first.accept().await;
-            one.head().await;
-            let mut two = second.accept().await;
-            two.head().await;
+            let one = first.asked().await;
+            let two = second.asked().await;
             let (mut failing, mut good) = if first_fails { (one, two) } else { (two, one) };
             if by_status {
                 failing.send(UNAVAILABLE).await;
@@ -120,15 +114,12 @@ fn when_both_fail_the_exchange_goes_on_as_after_any_failure() {
         let all = [Backend::new().await, Backend::new().await, Backend::new().await];
         let mut front = Front::new(hedged(&all.iter().collect::<Vec<_>>())).await;
         let mut client = front.asked(GET).await;
-        let mut one = all[0].accept().await;
-        one.head().await;
-        let mut two = all[1].accept().await;
-        two.head().await;
+        let one = all[0].asked().await;
+        let two = all[1].asked().await;
         one.reset();
         front.until(|worker| worker.counters().pools[0][0].failures.get() == 1).await;
         two.reset();
-        let mut three = all[2].accept().await;
-        three.head().await;
+        let three = all[2].asked().await;
         three.reset();
         assert_eq!(client.answer().await.status, 502);
         assert_eq!(cause(&front.failure().await), ("reset", 3));
@@ -144,8 +135,7 @@ fn a_second_attempt_that_cannot_connect_leaves_the_first_alone() {
         drop(second);
         let mut front = Front::new(plan).await;
         let mut client = front.asked(GET).await;
-        let mut one = first.accept().await;
-        one.head().await;
+        let mut one = first.asked().await;
         front.until(|worker| worker.counters().pools[0][1].failures.get() == 1).await;
         one.send(OK).await;
         assert_eq!(client.answer().await.status, 200);
@@ -162,19 +152,13 @@ fn a_second_attempt_on_a_stale_connection_gets_a_fresh_one() {
         let mut front = Front::new(hedged(&[&first, &second])).await;
         // Leaves a kept connection to the second.
         front.worker.shared.pools[0].set_standing(0, Standing::Excluded);
-        let mut client = front.asked(GET).await;
-        let mut kept = second.accept().await;
-        kept.head().await;
-        kept.send(OK).await;
-        assert_eq!(client.answer().await.status, 200);
+        let (mut client, mut kept) = front.kept(&second).await;
         front.worker.shared.pools[0].set_standing(0, Standing::Unknown);
         client.send(GET).await;
-        let mut one = first.accept().await;
-        one.head().await;
+        let one = first.asked().await;
         kept.head().await;
         kept.reset();
-        let mut fresh = second.accept().await;
-        fresh.head().await;
+        let mut fresh = second.asked().await;
         fresh.send(OK).await;
         assert_eq!(client.answer().await.status, 200);
         front.at_rest().await;
@@ -198,8 +182,7 @@ fn what_must_not_be_repeated_is_not_hedged() {
             (retry.body_buffer, retry.tries) = (body_buffer, tries);
             let mut front = Front::new(plan).await;
             let mut client = front.asked(request).await;
-            let mut one = first.accept().await;
-            one.head().await;
+            let mut one = first.asked().await;
             tokio::time::sleep(SHORT * 2).await;
             second.expect_nobody().await;
             one.send(OK).await;
@@ -226,8 +209,7 @@ fn nobody_is_hedged_without_another_backend_room_or_budget() {
                 _ => while front.worker.pool(super::front::POOL).hedging().budget.try_take(0, 0) {},
             }
             let mut client = front.asked(GET).await;
-            let mut one = first.accept().await;
-            one.head().await;
+            let mut one = first.asked().await;
             tokio::time::sleep(SHORT * 2).await;
             second.expect_nobody().await;
             one.send(OK).await;
@@ -245,10 +227,8 @@ fn a_backend_that_goes_down_is_left_by_either_attempt() {
         let mut front = Front::new(hedged(&all.iter().collect::<Vec<_>>())).await;
         // The second one's: the first goes on.
         let mut client = front.asked(GET).await;
-        let mut one = all[0].accept().await;
-        one.head().await;
-        let mut two = all[1].accept().await;
-        two.head().await;
+        let mut one = all[0].asked().await;
+        let mut two = all[1].asked().await;
         front.goes_down(1);
         assert_eq!(two.rest().await, b"");
         one.send(OK).await;
@@ -256,15 +236,13 @@ fn a_backend_that_goes_down_is_left_by_either_attempt() {
         // The first one's, then that of the second, which is alone: both are left.
         front.worker.shared.pools[0].set_standing(1, Standing::Ready);
         client.send(GET).await;
-        let mut first = all[1].accept().await;
-        first.head().await;
+        let _first = all[1].asked().await;
         let mut second = one;
         second.head().await;
         front.goes_down(1);
         front.until(|worker| worker.counters().pools[0][1].failures.get() == 1).await;
         front.goes_down(0);
-        let mut last = all[2].accept().await;
-        last.head().await;
+        let mut last = all[2].asked().await;
         last.send(OK).await;
         assert_eq!(client.answer().await.status, 200);
         front.at_rest().await;
@@ -278,10 +256,8 @@ fn a_client_that_goes_ends_both() {
         let (first, second) = (Backend::new().await, Backend::new().await);
         let front = Front::new(hedged(&[&first, &second])).await;
         let client = front.asked(GET).await;
-        let mut one = first.accept().await;
-        one.head().await;
-        let mut two = second.accept().await;
-        two.head().await;
+        let mut one = first.asked().await;
+        let mut two = second.asked().await;
         drop(client);
         assert_eq!((one.rest().await, two.rest().await), (Vec::new(), Vec::new()));
         front.at_rest().await;
@@ -307,8 +283,7 @@ fn an_answer_before_the_end_of_the_second_body_gets_the_rest_of_it() {
             one.head().await;
             one.read_exactly(BYTES).await;
         });
-        let mut two = second.accept().await;
-        two.head().await;
+        let mut two = second.asked().await;
         two.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n").await;
         assert!(client.head().await.starts_with("HTTP/1.1 200 "));
         assert_eq!(two.read_exactly(BYTES).await.len(), BYTES);
@@ -328,8 +303,7 @@ fn a_percentile_is_that_of_first_attempts_of_late() {
         target(&mut plan).hedge = Some(Hedge { after: HedgeAfter::Permille(950), budget_percent: 5 });
         let mut front = Front::new(plan).await;
         let mut client = front.asked(GET).await;
-        let mut one = first.accept().await;
-        one.head().await;
+        let mut one = first.asked().await;
         tokio::time::sleep(SHORT).await;
         second.expect_nobody().await;
         one.send(OK).await;
@@ -343,8 +317,7 @@ fn a_percentile_is_that_of_first_attempts_of_late() {
         }
         client.send(GET).await;
         one.head().await;
-        let mut two = second.accept().await;
-        two.head().await;
+        let mut two = second.asked().await;
         two.send(OK).await;
         assert_eq!(client.answer().await.status, 200);
         front.at_rest().await;

@@ -5,13 +5,14 @@ use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::task::Poll;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use policy::hashing::{HashKey, Hashing};
 use policy::plan::{Action, Plan, PolicyKind};
 
 use super::super::Ended;
 use super::{Connection, DOWNLOAD, Exchanges, Stream, UPLOAD, echo_backend, poll_all, run, start};
+use crate::clock::Instant;
 use crate::testing;
 use crate::worker::Worker;
 

@@ -30,16 +30,11 @@ fn a_pooled_connection_that_breaks_costs_nothing_even_without_retries() {
         let mut plan = plan(&[&backend]);
         target(&mut plan).retry.tries = 1;
         let mut front = Front::new(plan).await;
-        let mut client = front.asked(GET).await;
-        let mut first = backend.accept().await;
-        first.head().await;
-        first.send(OK).await;
-        assert_eq!(client.answer().await.body, b"hi");
+        let (mut client, mut first) = front.kept(&backend).await;
         client.send(GET).await;
         first.head().await;
         drop(first);
-        let mut second = backend.accept().await;
-        second.head().await;
+        let mut second = backend.asked().await;
         second.send(OK).await;
         assert_eq!(client.answer().await.status, 200);
         front.at_rest().await;
@@ -57,15 +52,10 @@ fn what_cannot_be_repeated_does_not_meet_a_connection_that_has_ended() {
             let mut plan = plan(&[&backend]);
             target(&mut plan).retry.tries = 1;
             let front = Front::new(plan).await;
-            let mut client = front.asked(GET).await;
-            let mut first = backend.accept().await;
-            first.head().await;
-            first.send(OK).await;
-            assert_eq!(client.answer().await.status, 200);
+            let (mut client, first) = front.kept(&backend).await;
             drop(first);
             client.send(request).await;
-            let mut second = backend.accept().await;
-            second.head().await;
+            let mut second = backend.asked().await;
             second.send(OK).await;
             assert_eq!(client.answer().await.status, 200, "{request}");
             front.at_rest().await;
@@ -79,11 +69,9 @@ fn a_backend_that_goes_down_is_left_at_once() {
         let (first, second) = (Backend::new().await, Backend::new().await);
         let mut front = Front::new(plan(&[&first, &second])).await;
         let mut client = front.asked(GET).await;
-        let mut waiting = first.accept().await;
-        waiting.head().await;
+        let mut waiting = first.asked().await;
         front.goes_down(0);
-        let mut other = second.accept().await;
-        other.head().await;
+        let mut other = second.asked().await;
         assert_eq!(waiting.rest().await, b"", "the first connection is closed");
         other.send(OK).await;
         assert_eq!(client.answer().await.status, 200);
@@ -106,8 +94,7 @@ fn a_backend_that_goes_down_may_still_answer_what_cannot_go_elsewhere() {
             target(&mut plan).retry.body_buffer = body_buffer;
             let mut front = Front::new(plan).await;
             let mut client = front.asked(request).await;
-            let mut waiting = all[0].accept().await;
-            waiting.head().await;
+            let mut waiting = all[0].asked().await;
             front.goes_down(0);
             // It is woken by this, and finds nothing better to do than to wait on.
             tokio::task::yield_now().await;
@@ -127,11 +114,9 @@ fn a_status_is_tried_elsewhere_and_the_last_one_passes() {
         let front = Front::new(plan(&[&first, &second])).await;
         for (says, expected) in [(OK, 200), (UNAVAILABLE, 503)] {
             let mut client = front.asked(GET).await;
-            let mut one = first.accept().await;
-            one.head().await;
+            let mut one = first.asked().await;
             one.send(UNAVAILABLE).await;
-            let mut two = second.accept().await;
-            two.head().await;
+            let mut two = second.asked().await;
             two.send(says).await;
             assert_eq!(client.answer().await.status, expected);
             front.at_rest().await;
@@ -151,8 +136,7 @@ fn a_status_passes_at_once_where_nobody_else_may_answer() {
         let front = Front::new(plan(&[&first, &second])).await;
         front.goes_down(1);
         let mut client = front.asked(GET).await;
-        let mut one = first.accept().await;
-        one.head().await;
+        let mut one = first.asked().await;
         one.send(UNAVAILABLE).await;
         assert_eq!(client.answer().await.status, 503);
         front.at_rest().await;
@@ -166,8 +150,7 @@ fn a_status_is_not_tried_again_for_methods_that_are_not_idempotent() {
         let (first, second) = (Backend::new().await, Backend::new().await);
         let front = Front::new(plan(&[&first, &second])).await;
         let mut client = front.asked(POST).await;
-        let mut one = first.accept().await;
-        one.head().await;
+        let mut one = first.asked().await;
         one.send(UNAVAILABLE).await;
         assert_eq!(client.answer().await.status, 503);
         second.expect_nobody().await;
@@ -181,8 +164,7 @@ fn a_body_is_sent_again_whole_with_its_framing_and_trailers() {
             let (first, second) = (Backend::new().await, Backend::new().await);
             let mut front = Front::new(plan(&[&first, &second])).await;
             let mut client = front.asked(request).await;
-            let mut one = first.accept().await;
-            one.head().await;
+            let mut one = first.asked().await;
             let is_chunked = request == PUT_CHUNKED;
             if is_chunked {
                 one.chunks().await
@@ -220,12 +202,10 @@ fn a_body_that_is_still_on_its_way_is_sent_again_from_its_start() {
         let (first, second) = (Backend::new().await, Backend::new().await);
         let front = Front::new(plan(&[&first, &second])).await;
         let mut client = front.asked("PUT / HTTP/1.1\r\nHost: a.test\r\nContent-Length: 10\r\n\r\nhello").await;
-        let mut one = first.accept().await;
-        one.head().await;
+        let mut one = first.asked().await;
         assert_eq!(one.read_exactly(5).await, b"hello");
         one.reset();
-        let mut two = second.accept().await;
-        two.head().await;
+        let mut two = second.asked().await;
         assert_eq!(two.read_exactly(5).await, b"hello");
         client.send("world").await;
         assert_eq!(two.read_exactly(5).await, b"world");
@@ -243,8 +223,7 @@ fn a_body_beyond_the_buffer_is_not_sent_again() {
         target(&mut plan).retry.body_buffer = 4;
         let mut front = Front::new(plan).await;
         let mut client = front.asked(PUT).await;
-        let mut one = first.accept().await;
-        one.head().await;
+        let mut one = first.asked().await;
         one.read_exactly(5).await;
         one.reset();
         assert_eq!(client.answer().await.status, 502);
@@ -260,8 +239,7 @@ fn what_is_not_idempotent_is_not_repeated_once_a_byte_was_written() {
         let (first, second) = (Backend::new().await, Backend::new().await);
         let mut front = Front::new(plan(&[&first, &second])).await;
         let mut client = front.asked(POST).await;
-        let mut one = first.accept().await;
-        one.head().await;
+        let one = first.asked().await;
         one.reset();
         let got = client.answer().await;
         assert_eq!(got.status, 502);
@@ -282,8 +260,7 @@ fn whoever_cannot_be_connected_to_costs_nobody_an_answer() {
             drop(first);
             let front = Front::new(plan).await;
             let mut client = front.asked(request).await;
-            let mut two = second.accept().await;
-            two.head().await;
+            let mut two = second.asked().await;
             two.send(OK).await;
             assert_eq!(client.answer().await.status, 200);
             front.at_rest().await;
@@ -298,8 +275,7 @@ fn an_answer_that_is_no_http_is_not_tried_elsewhere() {
         let (first, second) = (Backend::new().await, Backend::new().await);
         let mut front = Front::new(plan(&[&first, &second])).await;
         let mut client = front.asked(GET).await;
-        let mut one = first.accept().await;
-        one.head().await;
+        let mut one = first.asked().await;
         one.send("SSH-2.0-x\r\n").await;
         assert_eq!(client.answer().await.status, 502);
         assert_eq!(cause(&front.failure().await), ("malformed-answer", 1));
@@ -315,8 +291,7 @@ fn tries_end() {
         let mut front = Front::new(plan(&all.iter().collect::<Vec<_>>())).await;
         let mut client = front.asked(GET).await;
         for backend in &all[..3] {
-            let mut one = backend.accept().await;
-            one.head().await;
+            let one = backend.asked().await;
             one.reset();
         }
         assert_eq!(client.answer().await.status, 502);
@@ -335,17 +310,12 @@ fn a_stale_connection_is_replaced_at_the_same_backend() {
             target(&mut plan).retry.budget_percent = 0;
             plan.pools[0].eject = Some(eject());
             let mut front = Front::new(plan).await;
-            let mut client = front.asked(GET).await;
-            let mut one = first.accept().await;
-            one.head().await;
-            one.send(OK).await;
-            assert_eq!(client.answer().await.status, 200);
+            let (mut client, mut one) = front.kept(&first).await;
             client.send(request).await;
             // It ends only when it is asked again.
             one.head().await;
             one.reset();
-            let mut fresh = first.accept().await;
-            fresh.head().await;
+            let mut fresh = first.asked().await;
             fresh.send(OK).await;
             assert_eq!(client.answer().await.status, 200, "{request}");
             front.at_rest().await;
@@ -365,19 +335,13 @@ fn a_fresh_connection_that_breaks_as_well_is_a_failure() {
         let mut plan = plan(&[&first, &second]);
         plan.pools[0].eject = Some(eject());
         let mut front = Front::new(plan).await;
-        let mut client = front.asked(GET).await;
-        let mut one = first.accept().await;
-        one.head().await;
-        one.send(OK).await;
-        assert_eq!(client.answer().await.status, 200);
+        let (mut client, mut one) = front.kept(&first).await;
         client.send(GET).await;
         one.head().await;
         one.reset();
-        let mut fresh = first.accept().await;
-        fresh.head().await;
+        let fresh = first.asked().await;
         fresh.reset();
-        let mut two = second.accept().await;
-        two.head().await;
+        let mut two = second.asked().await;
         two.send(OK).await;
         assert_eq!(client.answer().await.status, 200);
         front.at_rest().await;
@@ -393,11 +357,7 @@ fn a_kept_connection_that_breaks_within_the_head_is_a_failure() {
         let mut plan = plan(&[&first, &second]);
         target(&mut plan).retry.tries = 1;
         let mut front = Front::new(plan).await;
-        let mut client = front.asked(GET).await;
-        let mut one = first.accept().await;
-        one.head().await;
-        one.send(OK).await;
-        assert_eq!(client.answer().await.status, 200);
+        let (mut client, mut one) = front.kept(&first).await;
         client.send(GET).await;
         one.head().await;
         one.send("HTTP/1.1 200 OK\r\nContent-").await;

@@ -18,8 +18,7 @@ fn what_runs_is_finished_and_told_that_the_connection_closes() {
         let backend = Backend::new().await;
         let front = Front::new(plan(&[&backend])).await;
         let mut client = front.asked(GET).await;
-        let mut working = backend.accept().await;
-        working.head().await;
+        let mut working = backend.asked().await;
         stop(&front.worker);
         working.send(OK).await;
         let got = client.answer().await;
@@ -38,8 +37,7 @@ fn idle_connections_close_whether_they_have_served_or_not() {
         let front = Front::new(plan(&[&backend])).await;
         let mut fresh = front.client().await;
         let mut warm = front.asked(GET).await;
-        let mut one = backend.accept().await;
-        one.head().await;
+        let mut one = backend.asked().await;
         one.send(OK).await;
         warm.answer().await;
         front.until(|worker| worker.warm.get() == 1).await;
@@ -57,8 +55,7 @@ fn a_client_that_is_still_sending_reads_its_answer_although_we_stop() {
         let backend = Backend::new().await;
         let front = Front::new(plan(&[&backend])).await;
         let mut client = front.asked("POST / HTTP/1.1\r\nHost: a.test\r\nContent-Length: 100000\r\n\r\nsome").await;
-        let mut hasty = backend.accept().await;
-        hasty.head().await;
+        let mut hasty = backend.asked().await;
         hasty.send("HTTP/1.1 413 Content Too Large\r\nContent-Length: 0\r\n\r\n").await;
         front.at_rest().await;
         stop(&front.worker);
@@ -84,8 +81,7 @@ fn a_request_that_is_here_when_its_connection_is_accepted_is_served() {
         client.send(GET).await;
         stop(&front.worker);
         front.serve(queued);
-        let mut one = backend.accept().await;
-        one.head().await;
+        let mut one = backend.asked().await;
         one.send(OK).await;
         let got = client.answer().await;
         assert_eq!((got.status, got.field("Connection")), (200, Some("close")));

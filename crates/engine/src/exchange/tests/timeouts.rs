@@ -1,8 +1,9 @@
 //! Which wait ended an exchange, and whose fault that was.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::front::{Backend, Front, GET, OK, cause, plan, target};
+use crate::clock::Instant;
 use crate::testing::run;
 
 const SHORT: Duration = Duration::from_millis(150);
@@ -17,8 +18,7 @@ fn a_silent_backend_is_late_with_its_first_byte() {
         let mut front = Front::new(plan).await;
         let asked = Instant::now();
         let mut client = front.asked(POST).await;
-        let mut silent = backend.accept().await;
-        silent.head().await;
+        let mut silent = backend.asked().await;
         let got = client.answer().await;
         assert_eq!(got.status, 504);
         assert!(asked.elapsed() >= SHORT - Duration::from_millis(1));
@@ -39,10 +39,8 @@ fn a_silent_backend_is_left_for_another() {
         target(&mut plan).timeouts.first_byte = Some(SHORT);
         let mut front = Front::new(plan).await;
         let mut client = front.asked(GET).await;
-        let mut silent = first.accept().await;
-        silent.head().await;
-        let mut other = second.accept().await;
-        other.head().await;
+        let _silent = first.asked().await;
+        let mut other = second.asked().await;
         other.send(OK).await;
         assert_eq!(client.answer().await.status, 200);
         front.at_rest().await;
@@ -59,10 +57,8 @@ fn an_attempt_that_takes_too_long_is_left_for_another() {
             target(&mut plan).retry.per_try = Some(SHORT);
             let mut front = Front::new(plan).await;
             let mut client = front.asked(request).await;
-            let mut silent = first.accept().await;
-            silent.head().await;
-            let mut other = second.accept().await;
-            other.head().await;
+            let _silent = first.asked().await;
+            let mut other = second.asked().await;
             other.send(OK).await;
             assert_eq!(client.answer().await.status, 200);
             front.at_rest().await;
@@ -85,8 +81,7 @@ fn an_attempt_that_cannot_be_made_elsewhere_has_all_the_time_there_is() {
             (retry.per_try, retry.tries, retry.body_buffer) = (Some(SHORT), tries, body_buffer);
             let mut front = Front::new(plan).await;
             let mut client = front.asked(request).await;
-            let mut slow = all[0].accept().await;
-            slow.head().await;
+            let mut slow = all[0].asked().await;
             tokio::time::sleep(SHORT * 2).await;
             slow.send(OK).await;
             assert_eq!(client.answer().await.status, 200, "{request}");
@@ -108,9 +103,7 @@ fn the_last_attempt_ends_by_its_first_byte_and_not_by_its_try() {
         let mut front = Front::new(plan).await;
         let asked = Instant::now();
         let mut client = front.asked(GET).await;
-        let (mut one, mut two) = (first.accept().await, second.accept().await);
-        one.head().await;
-        two.head().await;
+        let (_one, _two) = (first.asked().await, second.asked().await);
         assert_eq!(client.answer().await.status, 504);
         assert!(asked.elapsed() >= SHORT * 4 - Duration::from_millis(40), "{:?}", asked.elapsed());
         assert_eq!(cause(&front.failure().await), ("first-byte-timeout", 2));
@@ -126,14 +119,12 @@ fn the_time_that_a_client_takes_for_its_body_is_not_the_attempts() {
         target(&mut plan).retry.per_try = Some(SHORT);
         let front = Front::new(plan).await;
         let mut client = front.asked("PUT / HTTP/1.1\r\nHost: a.test\r\nContent-Length: 5\r\n\r\n").await;
-        let mut one = first.accept().await;
-        one.head().await;
+        let mut one = first.asked().await;
         tokio::time::sleep(SHORT * 2).await;
         second.expect_nobody().await;
         client.send("hello").await;
         assert_eq!(one.read_exactly(5).await, b"hello");
-        let mut two = second.accept().await;
-        two.head().await;
+        let mut two = second.asked().await;
         assert_eq!(two.read_exactly(5).await, b"hello");
         two.send(OK).await;
         assert_eq!(client.answer().await.status, 200);
@@ -151,9 +142,7 @@ fn the_whole_time_counts_over_all_attempts() {
         let mut front = Front::new(plan).await;
         let asked = Instant::now();
         let mut client = front.asked(GET).await;
-        let (mut one, mut two) = (first.accept().await, second.accept().await);
-        one.head().await;
-        two.head().await;
+        let (_one, _two) = (first.asked().await, second.asked().await);
         assert_eq!(client.answer().await.status, 504);
         let took = asked.elapsed();
         assert!(took >= SHORT * 3 - Duration::from_millis(15) && took < Duration::from_secs(5), "{took:?}");
@@ -170,8 +159,7 @@ fn the_whole_time_ends_an_answer_that_trickles() {
         target(&mut plan).timeouts.total = Some(SHORT * 2);
         let mut front = Front::new(plan).await;
         let mut client = front.asked(GET).await;
-        let mut trickling = backend.accept().await;
-        trickling.head().await;
+        let mut trickling = backend.asked().await;
         trickling.send("HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n").await;
         client.head().await;
         let mut ticks = tokio::time::interval(SHORT / 3);
@@ -198,8 +186,7 @@ fn a_body_that_stands_still_is_the_clients_fault() {
         target(&mut plan).timeouts.first_byte = Some(SHORT / 3);
         let mut front = Front::new(plan).await;
         let mut client = front.asked("PUT / HTTP/1.1\r\nHost: a.test\r\nContent-Length: 9\r\n\r\nhello").await;
-        let mut waiting = backend.accept().await;
-        waiting.head().await;
+        let _waiting = backend.asked().await;
         assert_eq!(client.answer().await.status, 408);
         assert_eq!(cause(&front.failure().await), ("body-timeout", 1));
         front.at_rest().await;
@@ -218,14 +205,12 @@ fn a_client_that_waits_for_100_is_not_at_fault_but_the_backend_that_does_not_say
         let mut front = Front::new(plan).await;
         let head = "PUT / HTTP/1.1\r\nHost: a.test\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n";
         let mut client = front.asked(head).await;
-        let mut silent = backend.accept().await;
-        silent.head().await;
+        let _silent = backend.asked().await;
         assert_eq!(client.answer().await.status, 504);
         assert_eq!(cause(&front.failure().await), ("first-byte-timeout", 1));
         front.at_rest().await;
         let mut client = front.asked(head).await;
-        let mut inviting = backend.accept().await;
-        inviting.head().await;
+        let mut inviting = backend.asked().await;
         inviting.send("HTTP/1.1 100 Continue\r\n\r\n").await;
         assert!(client.head().await.starts_with("HTTP/1.1 100 "));
         assert_eq!(client.answer().await.status, 408, "now it is the client's turn");
@@ -242,8 +227,7 @@ fn an_answer_that_stands_still_is_cut() {
         target(&mut plan).timeouts.idle = Some(SHORT);
         let mut front = Front::new(plan).await;
         let mut client = front.asked(GET).await;
-        let mut stuck = backend.accept().await;
-        stuck.head().await;
+        let mut stuck = backend.asked().await;
         stuck.send("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf").await;
         client.head().await;
         assert_eq!(client.rest().await, b"half");
@@ -260,8 +244,7 @@ fn an_upload_that_goes_on_keeps_the_wait_for_its_answer_alive() {
         target(&mut plan).timeouts.idle = Some(SHORT * 3);
         let mut front = Front::new(plan).await;
         let mut client = front.asked("PUT / HTTP/1.1\r\nHost: a.test\r\nContent-Length: 8\r\n\r\n").await;
-        let mut patient = backend.accept().await;
-        patient.head().await;
+        let mut patient = backend.asked().await;
         patient.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n").await;
         client.head().await;
         let mut ticks = tokio::time::interval(SHORT / 2);
@@ -285,8 +268,7 @@ fn a_client_that_does_not_take_its_answer_is_given_up() {
         plan.listeners[0].timeouts.body = Some(SHORT);
         let mut front = Front::new(plan).await;
         let client = front.asked(GET).await;
-        let mut eager = backend.accept().await;
-        eager.head().await;
+        let mut eager = backend.asked().await;
         let body = vec![b'x'; 32 * 1024 * 1024];
         eager.send(format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len())).await;
         let (sent, line) = tokio::join!(
@@ -310,8 +292,7 @@ fn a_tunnel_that_is_silent_ends_and_nobody_is_to_blame() {
         let mut front = Front::new(plan).await;
         let upgrade = "GET / HTTP/1.1\r\nHost: a.test\r\nConnection: upgrade\r\nUpgrade: echo\r\n\r\n";
         let mut client = front.asked(upgrade).await;
-        let mut silent = backend.accept().await;
-        silent.head().await;
+        let mut silent = backend.asked().await;
         silent.send("HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: echo\r\n\r\n").await;
         client.head().await;
         assert_eq!(client.rest().await, b"");
