@@ -29,7 +29,7 @@ fn start(mut plan: Plan, binds: Vec<Bind>, workers: usize) -> Running {
     let groups = listen::bind_all(&plan, workers).expect("free addresses");
     let addresses = groups.iter().map(|group| group.address.clone()).collect();
     let (sender, reports) = tokio::sync::mpsc::channel(1000);
-    let tls = crate::tls::Settings::none(&plan);
+    let tls = Settings::none(&plan);
     let engine = Engine::start(Arc::new(plan), groups, workers, sender, tls).expect("threads");
     Running { engine, addresses, reports }
 }
@@ -134,7 +134,7 @@ fn reports_to_a_deaf_control_plane_are_counted_and_cost_no_answer() {
     let groups = listen::bind_all(&plan, 1).expect("a free address");
     let address = groups[0].address.clone();
     let (sender, _held) = tokio::sync::mpsc::channel(1);
-    let tls = crate::tls::Settings::none(&plan);
+    let tls = Settings::none(&plan);
     let engine = Engine::start(Arc::new(plan), groups, 1, sender, tls).expect("a thread");
     for _ in 0..5 {
         assert!(ask(connect(&address)).starts_with("HTTP/1.1 502 "));
