@@ -67,4 +67,6 @@ mod sockets;
 #[cfg(test)]
 mod timeouts;
 #[cfg(test)]
+mod tls;
+#[cfg(test)]
 mod tunnels;
