@@ -69,4 +69,6 @@ mod sockets;
 #[cfg(test)]
 mod timeouts;
 #[cfg(test)]
+mod tls;
+#[cfg(test)]
 mod tunnels;
