@@ -331,7 +331,10 @@ impl Session {
                 Poll::Pending => break,
             }
         }
-        Ok(())
+        match self.stream.poll_flush(cx) {
+            Poll::Ready(Err(_)) => Err(()),
+            _ => Ok(()),
+        }
     }
 
     /// The client broke the rules, or makes more work than anybody needs: it is told, and that was it.

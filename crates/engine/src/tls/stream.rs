@@ -489,6 +489,3 @@ impl std::fmt::Debug for TlsStream {
         f.debug_struct("TlsStream").field("socket", &self.socket).finish_non_exhaustive()
     }
 }
-
-#[cfg(test)]
-mod tests;
