@@ -3,9 +3,7 @@
 use std::collections::BTreeMap;
 
 use policy::hashing::{Bound, HashKey, Hashing};
-use policy::plan::{
-    Adaptive, Backend, Caps, Panic, PolicyKind, Pool, ProxyVersion, Queue, SpillOver, Subset, Wanted,
-};
+use policy::plan::{Adaptive, Backend, Caps, Panic, PolicyKind, Pool, ProxyVersion, Queue, SpillOver, Subset, Wanted};
 
 use super::{breaker, eject, health, tls};
 use crate::context::Context;
