@@ -37,6 +37,8 @@ mod health;
 #[cfg(test)]
 mod hedging;
 #[cfg(test)]
+mod http2;
+#[cfg(test)]
 mod interim;
 #[cfg(test)]
 mod lifecycle;

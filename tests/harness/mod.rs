@@ -9,6 +9,7 @@ mod crowd;
 mod evenkeel;
 mod figures;
 mod gate;
+pub(crate) mod http2;
 mod load;
 mod message;
 mod namespace;
