@@ -47,6 +47,8 @@ struct Terms {
     /// Only where the probe sends it.
     host: Option<String>,
     send_proxy: Option<ProxyVersion>,
+    /// Over HTTP/2, by this scheme.
+    http2: Option<&'static str>,
 }
 
 impl Roster {
@@ -74,13 +76,13 @@ impl Roster {
     fn watch(&mut self, pool: &Pool, backend: &Backend, seat: Seat) {
         let health = Health::new(pool.health.as_ref(), backend.state, steady_ms()).with_slow_start(pool.slow_start);
         let watched = Watched { seat, health };
-        let post = self.post_of(pool, &backend.address, seat);
+        let post = self.post_of(pool, backend, seat);
         self.bells.0.insert(seat, Arc::clone(&self.posts[post].bell));
         self.posts[post].watched.push(watched);
     }
 
-    fn post_of(&mut self, pool: &Pool, address: &Address, seat: Seat) -> usize {
-        let terms = Terms::of(pool);
+    fn post_of(&mut self, pool: &Pool, backend: &Backend, seat: Seat) -> usize {
+        let (terms, address) = (Terms::of(pool, backend), &backend.address);
         let known = self.index.get(address).and_then(|posts| posts.iter().find(|(other, _)| *other == terms));
         if let Some((_, post)) = known {
             return *post;
@@ -90,7 +92,7 @@ impl Roster {
         let new = Post {
             place: self.place(address),
             agent,
-            check: pool.health.as_ref().map(|check| check_of(pool, check, address)),
+            check: pool.health.as_ref().map(|check| check_of(pool, check, backend)),
             watched: Vec::new(),
             bell: Arc::default(),
             rng: dice(post),
@@ -123,31 +125,37 @@ impl Roster {
 }
 
 impl Terms {
-    fn of(pool: &Pool) -> Self {
+    fn of(pool: &Pool, backend: &Backend) -> Self {
         let asks = pool.health.as_ref().is_some_and(|check| match &check.kind {
             ProbeKind::Tcp | ProbeKind::Talk(_) => false,
-            ProbeKind::Alive => true,
+            ProbeKind::Alive | ProbeKind::Grpc { .. } => true,
             ProbeKind::Http(question) => question.host.is_none(),
         });
         Self {
             check: pool.health.clone(),
             host: pool.host.clone().filter(|_| asks),
             send_proxy: pool.send_proxy.filter(|_| pool.health.is_some()),
+            http2: scheme_over_http2(backend).filter(|_| pool.health.is_some()),
         }
     }
 }
 
-fn check_of(pool: &Pool, check: &HealthCheck, address: &Address) -> Check {
+fn scheme_over_http2(backend: &Backend) -> Option<&'static str> {
+    backend.http2.then_some(if backend.tls { "https" } else { "http" })
+}
+
+fn check_of(pool: &Pool, check: &HealthCheck, backend: &Backend) -> Check {
     let of_check = match &check.kind {
         ProbeKind::Http(question) => question.host.clone(),
-        ProbeKind::Tcp | ProbeKind::Talk(_) | ProbeKind::Alive => None,
+        ProbeKind::Tcp | ProbeKind::Talk(_) | ProbeKind::Alive | ProbeKind::Grpc { .. } => None,
     };
     Check {
         kind: check.kind.clone(),
         port: check.port,
         timeout: check.timeout,
-        host: of_check.or_else(|| pool.host.clone()).unwrap_or_else(|| host_of(&asked(address, check.port))),
+        host: of_check.or_else(|| pool.host.clone()).unwrap_or_else(|| host_of(&asked(&backend.address, check.port))),
         send_proxy: pool.send_proxy,
+        http2: scheme_over_http2(backend),
     }
 }
 
