@@ -85,6 +85,9 @@ async fn over_tls(
         match step.map_err(|error| TlsFault::of(&error))? {
             Step::Done => {
                 sent.map_err(|_| TlsFault::Closed)?;
+                if !back.is_agreed(backend, stage.agreed().alpn_protocol()) {
+                    return Err(TlsFault::NoHttp2);
+                }
                 let stream = stage.finish(socket).map_err(|error| TlsFault::of(&error))?;
                 return Ok(Stream::Tls(Box::new(stream)));
             }

@@ -19,7 +19,8 @@ use tokio_rustls::TlsConnector;
 use wire::proxy::{Header, encode_v1, encode_v2};
 
 use super::http::Answer;
-use super::{http, patience, talk};
+use super::http2::Asked;
+use super::{http, http2, patience, talk};
 use crate::backends::Seat;
 
 /// What a probe does.
@@ -36,6 +37,8 @@ pub(crate) struct Check {
     pub(crate) send_proxy: Option<ProxyVersion>,
     /// Whose settings of TLS are used, where it is spoken to over that.
     pub(crate) tls: Option<Seat>,
+    /// The scheme that it is asked with, where it is spoken to over HTTP/2.
+    pub(crate) http2: Option<&'static str>,
 }
 
 /// How a probe speaks TLS: as requests do.
@@ -61,7 +64,9 @@ pub(crate) enum Outcome {
 
 /// Probes an endpoint.
 pub(crate) async fn probe(check: &Check, endpoint: &Endpoint, secured: Option<Secured>) -> Outcome {
-    patience::within(check.timeout, run(check, endpoint, secured)).await.unwrap_or(Outcome::Failed(ProbeFailure::Timeout))
+    patience::within(check.timeout, run(check, endpoint, secured))
+        .await
+        .unwrap_or(Outcome::Failed(ProbeFailure::Timeout))
 }
 
 async fn run(check: &Check, endpoint: &Endpoint, secured: Option<Secured>) -> Outcome {
@@ -93,18 +98,30 @@ where
     {
         return Outcome::Failed(ProbeFailure::Connect(error.to_string()));
     }
+    let asked = Asked { scheme: check.http2.unwrap_or("http"), host: &check.host };
     match &check.kind {
         ProbeKind::Tcp => Outcome::Passed,
+        ProbeKind::Grpc { service } => {
+            http2::ask_grpc(stream, &asked, service).await.map_or_else(Outcome::Failed, |()| Outcome::Passed)
+        }
         ProbeKind::Talk(dialogue) => {
             talk::hold(stream, dialogue).await.map_or_else(Outcome::Failed, |()| Outcome::Passed)
         }
+        ProbeKind::Alive if check.http2.is_some() => match http2::ask_alive(stream, &asked).await {
+            Ok(Some(answer)) => judge(answer, is_alive),
+            Ok(None) => Outcome::Passed,
+            Err(failure) => Outcome::Failed(failure),
+        },
         ProbeKind::Alive => {
             let question = Question { method: "HEAD".to_owned(), ..Question::get("/") };
             let answer = http::ask(stream, &check.host, &question).await;
             answer.map_or_else(Outcome::Failed, |answer| judge(answer, is_alive))
         }
         ProbeKind::Http(question) => {
-            let answer = http::ask(stream, &check.host, question).await;
+            let answer = match check.http2 {
+                Some(_) => http2::ask(stream, &asked, question).await,
+                None => http::ask(stream, &check.host, question).await,
+            };
             answer.map_or_else(Outcome::Failed, |answer| match question.asked_by(answer.status) {
                 Some(wish) => Outcome::Asks(Ask::from_status(answer.status, wish)),
                 None => judge(answer, |status| question.accepts(status)),

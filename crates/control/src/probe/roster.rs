@@ -48,6 +48,8 @@ struct Terms {
     host: Option<String>,
     send_proxy: Option<ProxyVersion>,
     tls: Option<BackendTls>,
+    /// Over HTTP/2, by this scheme.
+    http2: Option<&'static str>,
 }
 
 impl Roster {
@@ -127,7 +129,7 @@ impl Terms {
     fn of(pool: &Pool, backend: &Backend) -> Self {
         let asks = pool.health.as_ref().is_some_and(|check| match &check.kind {
             ProbeKind::Tcp | ProbeKind::Talk(_) => false,
-            ProbeKind::Alive => true,
+            ProbeKind::Alive | ProbeKind::Grpc { .. } => true,
             ProbeKind::Http(question) => question.host.is_none(),
         });
         Self {
@@ -135,14 +137,19 @@ impl Terms {
             host: pool.host.clone().filter(|_| asks),
             send_proxy: pool.send_proxy.filter(|_| pool.health.is_some()),
             tls: pool.tls.clone().filter(|_| backend.tls && pool.health.is_some()),
+            http2: scheme_over_http2(backend).filter(|_| pool.health.is_some()),
         }
     }
+}
+
+fn scheme_over_http2(backend: &Backend) -> Option<&'static str> {
+    backend.http2.then_some(if backend.tls { "https" } else { "http" })
 }
 
 fn check_of(pool: &Pool, check: &HealthCheck, (backend, seat): (&Backend, Seat)) -> Check {
     let of_check = match &check.kind {
         ProbeKind::Http(question) => question.host.clone(),
-        ProbeKind::Tcp | ProbeKind::Talk(_) | ProbeKind::Alive => None,
+        ProbeKind::Tcp | ProbeKind::Talk(_) | ProbeKind::Alive | ProbeKind::Grpc { .. } => None,
     };
     Check {
         kind: check.kind.clone(),
@@ -153,6 +160,7 @@ fn check_of(pool: &Pool, check: &HealthCheck, (backend, seat): (&Backend, Seat))
             .unwrap_or_else(|| host_of(&asked(&backend.address, check.port), usual_port(backend))),
         send_proxy: pool.send_proxy,
         tls: backend.tls.then_some(seat),
+        http2: scheme_over_http2(backend),
     }
 }
 

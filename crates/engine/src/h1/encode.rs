@@ -3,7 +3,9 @@
 //! Owns the spelling of forwarded heads. Fields that stay are copied in runs as they came, not one by one.
 
 use std::io::Write;
+use std::time::Duration;
 
+use wire::grpc;
 use wire::h1::encode::{put_decimal, put_field, put_status_line, reason_phrase};
 use wire::head::{Field, Framing, Method, Name, Request, Version};
 
@@ -29,6 +31,8 @@ pub(crate) struct RequestHead<'a> {
     pub(crate) forwarded: bool,
     /// The whole body is here and so long, however it came: it goes in one piece, and nobody needs to ask for it.
     pub(crate) length: Option<u64>,
+    /// How long the client of a gRPC call still waits, in place of what it said.
+    pub(crate) deadline: Option<Duration>,
     /// What is said of the client's certificate.
     pub(crate) identity: Identity<'a>,
     pub(crate) changes: Changes<'a>,
@@ -102,6 +106,7 @@ pub(crate) fn keeps_request_field(head: &RequestHead<'_>, field: &Field) -> bool
         return false;
     }
     match field.known {
+        Name::Other if head.deadline.is_some() && field.name.of(head.buf).eq_ignore_ascii_case(grpc::TIMEOUT) => false,
         Name::Other if head.identity.strips => !is_identity_field(field.name.of(head.buf)),
         Name::Other | Name::Cookie | Name::ContentLength | Name::Via => true,
         Name::Host | Name::XForwardedFor | Name::Shadow => false,
@@ -173,6 +178,11 @@ pub(crate) fn put_forwarding(out: &mut Vec<u8>, head: &RequestHead<'_>) {
     }
     if let Some(id) = head.request_id.filter(|_| ours(b"x-request-id")) {
         put_field(out, b"X-Request-Id", id);
+    }
+    if let Some(left) = head.deadline.filter(|_| ours(grpc::TIMEOUT)) {
+        out.extend_from_slice(b"grpc-timeout: ");
+        grpc::put_timeout(out, left);
+        out.extend_from_slice(b"\r\n");
     }
     if head.forwarded && ours(b"forwarded") {
         put_forwarded(out, head);

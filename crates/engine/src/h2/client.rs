@@ -286,6 +286,10 @@ impl Downstream for ClientStream {
         if self.core.borrow().closed(self.stream).is_some() { Poll::Ready(()) } else { Poll::Pending }
     }
 
+    fn has_left(&self) -> bool {
+        self.core.borrow().closed(self.stream).is_some()
+    }
+
     fn identity(&self) -> &[u8] {
         self.identity.as_deref().unwrap_or_default()
     }

@@ -200,9 +200,10 @@ impl Core {
         }
     }
 
-    /// The connection is: nothing more comes for any stream, and nothing goes.
+    /// The connection is: nothing more comes for any stream, and nothing goes. The code is one that streams are not reset
+    /// with, so that nobody takes it for the peer's wish.
     pub(super) fn all_gone(&mut self) {
-        let closed = Closed { by: By::Peer, code: ErrorCode::CANCEL };
+        let closed = Closed { by: By::Peer, code: ErrorCode::CONNECT_ERROR };
         self.places.iter_mut().for_each(|place| place.gone = place.gone.or(Some(closed)));
         self.wake_all();
     }

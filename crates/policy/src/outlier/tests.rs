@@ -28,6 +28,7 @@ fn terms() -> Eject {
         max_time: Duration::from_secs(60),
         max_share_percent: 50,
         statuses: vec![502, 503, 504],
+        grpc: Default::default(),
         failure_rate: Some(FailureRate { percent: 50, requests: 20 }),
         latency: Some(LatencyRule { factor: 5, requests: 50 }),
     }

@@ -14,7 +14,15 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const SHORT: Duration = Duration::from_millis(50);
 
 fn check(kind: ProbeKind) -> Check {
-    Check { kind, port: None, timeout: PATIENCE, host: "app.example".to_owned(), send_proxy: None, tls: None }
+    Check {
+        kind,
+        port: None,
+        timeout: PATIENCE,
+        host: "app.example".to_owned(),
+        send_proxy: None,
+        tls: None,
+        http2: None,
+    }
 }
 
 fn get(path: &str) -> ProbeKind {

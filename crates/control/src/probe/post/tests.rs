@@ -39,6 +39,7 @@ fn scene(kind: Option<ProbeKind>) -> Scene {
         host: "app.internal".to_owned(),
         send_proxy: None,
         tls: None,
+        http2: None,
     });
     let post = Post {
         place: Place::Named(Named { answers: receiver, chosen: None }),
@@ -189,6 +190,7 @@ fn posts_spread_over_an_interval_after_the_first_round() {
             host: String::new(),
             send_proxy: None,
             tls: None,
+            http2: None,
         }),
         watched: vec![Watched { seat: SEAT, health: Health::new(Some(&check), Wanted::Ready, 0) }],
         agent: None,
