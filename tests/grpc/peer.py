@@ -4,7 +4,8 @@
     peer.py call ADDRESS CASE [--ca FILE]                              prints what came of one case, as JSON
 
 The service `test.Echo`:
-    Unary       gives the message back; metadata `x-want` says what else: `fail:CODE:TEXT`, `sleep:SECONDS`, `reflect`
+    Unary       gives the message back; metadata `x-want` says what else: `fail:CODE` (the message is the
+                text), `sleep:SECONDS`, `reflect`
     Down        takes a number, sends so many messages
     Up          takes messages, sends how many there were and their bytes
     Both        gives each message back as it comes
@@ -43,9 +44,8 @@ class Service:
             context.abort(grpc.StatusCode.UNAVAILABLE, "this one is out")
         what, _, rest = metadata.get("x-want", "").partition(":")
         if what == "fail":
-            number, _, text = rest.partition(":")
             context.set_trailing_metadata((("x-why", "asked for"), ("x-why-bin", b"\x00\xff")))
-            context.abort(code_of(int(number)), text)
+            context.abort(code_of(int(rest)), request.decode())
         if what == "sleep":
             time.sleep(float(rest))
         if what == "reflect":
@@ -182,16 +182,25 @@ class Client:
         return {**json.loads(answer), "initial": plain(call.initial_metadata()), "trailing": plain(call.trailing_metadata())}
 
     def case_fail(self, what):
-        return self.unary(metadata=(("x-want", "fail:" + what),))
+        """CODE TEXT"""
+        code, _, text = what.partition(" ")
+        return self.unary(text.encode(), metadata=(("x-want", "fail:" + code),))
+
+    def case_several(self, count):
+        """So many calls one after the other: how many got which code."""
+        codes = {}
+        for _ in range(int(count)):
+            try:
+                code = self.unary()[1].code()
+            except grpc.RpcError as error:
+                code = error.code()
+            codes[code.value[0]] = codes.get(code.value[0], 0) + 1
+        return codes
 
     def case_sleep(self, what):
         """SLEEP TIMEOUT"""
         sleep, timeout = what.split()
         return self.unary(metadata=(("x-want", "sleep:" + sleep),), timeout=float(timeout))
-
-    def case_late(self, timeout):
-        """A deadline that the client itself does not hold to."""
-        self.unary(metadata=(("x-want", "sleep:5"), ("grpc-timeout", timeout)), timeout=None)
 
     def case_method(self, what):
         service, _, method = what.partition("/")
@@ -231,10 +240,6 @@ class Client:
         """Stays until the stream ends."""
         return self._stream(self.channel.unary_stream(f"/{SERVICE}/Hang")(b"", timeout=60))
 
-    def case_hang_late(self, timeout):
-        call = self.channel.unary_stream(f"/{SERVICE}/Hang")(b"", metadata=(("grpc-timeout", timeout),), timeout=None)
-        return self._stream(call)
-
     def _stream(self, call):
         answers = []
         try:
@@ -253,7 +258,7 @@ class Client:
         return {"first": first.decode()}
 
     def case_cancel_up(self, _):
-        """Cancels while the server takes nothing and every window is full."""
+        """Cancels, when it is told to, while the server takes nothing and every window is full."""
         stopped = threading.Event()
 
         def requests():
@@ -261,7 +266,7 @@ class Client:
                 yield b"x" * 100_000
 
         call = self.channel.stream_unary(f"/{SERVICE}/Deaf").future(requests(), timeout=60)
-        time.sleep(1)
+        sys.stdin.readline()
         call.cancel()
         stopped.set()
         return {"cancelled": call.cancelled()}

@@ -30,7 +30,7 @@ pub(crate) use load::{Load, LoadReport};
 pub(crate) use message::{Message, text};
 pub(crate) use namespace::Namespace;
 pub(crate) use nginx::Nginx;
-pub(crate) use patience::{PATIENCE, eventually};
+pub(crate) use patience::{PATIENCE, eventually, eventually_some};
 pub(crate) use process::{Signal, cpu_seconds, descriptors, find_program, is_root, peak_kib};
 pub(crate) use secure::{Authority, Hello, Issued, Wanted, trusting};
 pub(crate) use server::{Kind, Raw, Server};

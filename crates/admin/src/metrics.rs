@@ -191,6 +191,13 @@ const LISTENER: &[Metric<ListenerStatus>] = &[
         |l| Whole(l.over_client_limit),
         "connections refused because limits.client_connections was reached",
     ),
+    Metric::new("evenkeel_listener_grpc_calls", Counter, |l| Whole(l.calls), "gRPC calls that ended with a status"),
+    Metric::new(
+        "evenkeel_listener_failed_grpc_calls",
+        Counter,
+        |l| Whole(l.failed_calls),
+        "those of them whose status is not ok, told by a backend or by us",
+    ),
     Metric::new("evenkeel_listener_http2_connections", Counter, |l| Whole(l.http2), "connections that speak HTTP/2"),
     Metric::new(
         "evenkeel_listener_calmed_connections",
@@ -440,6 +447,31 @@ const BACKEND: &[Metric<BackendStatus>] = &[
     ),
 ];
 
+/// Only of backends that answered calls.
+const CALLS: &[Metric<BackendStatus>] = &[
+    grpc_calls(|b| Whole(b.calls[0])).labelled(|_| Some(("status", "ok"))),
+    grpc_calls(|b| Whole(b.calls[1])).labelled(|_| Some(("status", "cancelled"))),
+    grpc_calls(|b| Whole(b.calls[2])).labelled(|_| Some(("status", "unknown"))),
+    grpc_calls(|b| Whole(b.calls[3])).labelled(|_| Some(("status", "invalid-argument"))),
+    grpc_calls(|b| Whole(b.calls[4])).labelled(|_| Some(("status", "deadline-exceeded"))),
+    grpc_calls(|b| Whole(b.calls[5])).labelled(|_| Some(("status", "not-found"))),
+    grpc_calls(|b| Whole(b.calls[6])).labelled(|_| Some(("status", "already-exists"))),
+    grpc_calls(|b| Whole(b.calls[7])).labelled(|_| Some(("status", "permission-denied"))),
+    grpc_calls(|b| Whole(b.calls[8])).labelled(|_| Some(("status", "resource-exhausted"))),
+    grpc_calls(|b| Whole(b.calls[9])).labelled(|_| Some(("status", "failed-precondition"))),
+    grpc_calls(|b| Whole(b.calls[10])).labelled(|_| Some(("status", "aborted"))),
+    grpc_calls(|b| Whole(b.calls[11])).labelled(|_| Some(("status", "out-of-range"))),
+    grpc_calls(|b| Whole(b.calls[12])).labelled(|_| Some(("status", "unimplemented"))),
+    grpc_calls(|b| Whole(b.calls[13])).labelled(|_| Some(("status", "internal"))),
+    grpc_calls(|b| Whole(b.calls[14])).labelled(|_| Some(("status", "unavailable"))),
+    grpc_calls(|b| Whole(b.calls[15])).labelled(|_| Some(("status", "data-loss"))),
+    grpc_calls(|b| Whole(b.calls[16])).labelled(|_| Some(("status", "unauthenticated"))),
+];
+
+const fn grpc_calls(value: fn(&BackendStatus) -> Value) -> Metric<BackendStatus> {
+    Metric::new("evenkeel_backend_grpc_calls", Counter, value, "gRPC calls that it answered, where there were any")
+}
+
 fn start_time(process: &ProcessStatus) -> Value {
     let since = process.started.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     Real(since.as_secs_f64())
@@ -484,7 +516,10 @@ impl Collector for Scrape {
             .flat_map(|pool| pool.backends.iter().map(|backend| (pool.name.as_str(), backend)))
             .map(|(pool, backend)| (vec![("pool", pool), ("backend", backend.name.as_str())], backend))
             .collect();
-        encode(&mut encoder, BACKEND, &backends)
+        encode(&mut encoder, BACKEND, &backends)?;
+        let answers_calls = |backend: &BackendStatus| backend.calls.iter().any(|&calls| calls > 0);
+        let callees: Vec<_> = backends.into_iter().filter(|(_, backend)| answers_calls(backend)).collect();
+        encode(&mut encoder, CALLS, &callees)
     }
 }
 
@@ -569,6 +604,7 @@ mod tests {
             lines(ROUTE, &["route"], &status.routes[0]),
             lines(POOL, &["pool"], &status.pools[0]),
             lines(BACKEND, &["pool", "backend"], &status.pools[0].backends[0]),
+            lines(CALLS, &["pool", "backend"], &status.pools[0].backends[0]),
         ]
         .concat()
     }
@@ -611,6 +647,7 @@ mod tests {
         assert_eq!(value("evenkeel_backend_first_byte_seconds_total", backend), Some(2.5));
         assert_eq!(value("evenkeel_backend_ready", backend), Some(1.0));
         assert_eq!(value("evenkeel_backend_state", &format!("{backend},state=\"ready\"")), Some(1.0));
+        assert_eq!(value("evenkeel_backend_grpc_calls_total", &format!("{backend},status=\"unavailable\"")), Some(3.0));
         assert_eq!(value("evenkeel_connections", ""), Some(12.0));
     }
 

@@ -99,6 +99,8 @@ fn listener() -> ListenerStatus {
         limited: 28,
         would_limit: 29,
         over_client_limit: 30,
+        calls: 40,
+        failed_calls: 4,
         http2: 25,
         calmed: 2,
         shed: 31,
@@ -160,6 +162,7 @@ fn ready(since: SystemTime) -> BackendStatus {
         sent_bytes: 20,
         received_bytes: 21,
         first_byte_us: 2_500_000,
+        calls: [30, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 3, 0, 0],
     }
 }
 

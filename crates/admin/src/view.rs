@@ -69,6 +69,8 @@ struct Listener<'a> {
     limited: u64,
     would_limit: u64,
     over_client_limit: u64,
+    calls: u64,
+    failed_calls: u64,
     http2: u64,
     calmed: u64,
     shed: u64,
@@ -153,6 +155,8 @@ struct Backend<'a> {
     sent_bytes: u64,
     received_bytes: u64,
     first_byte_mean_ms: Option<f64>,
+    calls: u64,
+    failed_calls: u64,
 }
 
 /// A field of the status.
@@ -239,6 +243,8 @@ pub(crate) const FIELDS: &[Field] = &[
         Kind::Whole,
         "connections refused because limits.client_connections was reached",
     ),
+    field("Listener", "calls", Kind::Whole, "gRPC calls that ended with a status"),
+    field("Listener", "failed_calls", Kind::Whole, "those of them whose status is not ok, told by a backend or by us"),
     field("Listener", "http2", Kind::Whole, "connections that speak HTTP/2"),
     field("Listener", "calmed", Kind::Whole, "HTTP/2 connections cut off for needless work (ENHANCE_YOUR_CALM)"),
     field("Listener", "shed", Kind::Whole, "idle connections closed to make room for new ones"),
@@ -358,6 +364,8 @@ pub(crate) const FIELDS: &[Field] = &[
         Kind::NumberOrNull,
         "mean milliseconds from attempt to first byte since the start; null before the first answer",
     ),
+    field("Backend", "calls", Kind::Whole, "gRPC calls that it answered; their statuses are in the metrics"),
+    field("Backend", "failed_calls", Kind::Whole, "those of them whose status is not ok"),
     field("Blocks", "blocks", Kind::Objects("Block"), "by network; after a change, those that it made or lifted"),
     field("Blocks", "limit", Kind::Whole, "networks that may be blocked at once"),
     field("Blocks", "notes", Kind::Texts, "what a change did that may not be meant"),
@@ -438,6 +446,8 @@ impl<'a> From<&'a ListenerStatus> for Listener<'a> {
             limited: listener.limited,
             would_limit: listener.would_limit,
             over_client_limit: listener.over_client_limit,
+            calls: listener.calls,
+            failed_calls: listener.failed_calls,
             http2: listener.http2,
             calmed: listener.calmed,
             shed: listener.shed,
@@ -541,6 +551,8 @@ impl<'a> From<&'a BackendStatus> for Backend<'a> {
             sent_bytes: backend.sent_bytes,
             received_bytes: backend.received_bytes,
             first_byte_mean_ms: backend.first_byte_mean_ms().map(|mean| (mean * 1e3).round() / 1e3),
+            calls: backend.calls.iter().sum(),
+            failed_calls: backend.calls.iter().skip(1).sum(),
         }
     }
 }
