@@ -254,12 +254,10 @@ bind = ":8000-8010"
 protocol = "udp"
 sessions = 100
 [[route]]
-grpc = "x"
 pools = { app = 1, beta = 1 }
 split = "sticky"
 [pool.app]
-backends = ["https://a", "h2c://a:1", "h2://a:1", "srv:_http._tcp.app", { address = "b:1" }]
-health = { grpc = "x" }
+backends = ["https://a", "srv:_http._tcp.app", { address = "b:1" }]
 sticky = "cookie"
 [pool.beta]
 backends = ["a:1"]
