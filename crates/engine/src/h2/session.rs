@@ -13,6 +13,7 @@ use wire::h2::{Config, Connection, ConnectionError, ErrorCode, Event, Handle, He
 
 use super::client::ClientStream;
 use super::core::{Closed, Core, OwnTrailers, Shared};
+use super::websocket::translate;
 use crate::buffers::{Inbox, Size};
 use crate::cause::Cause;
 use crate::clock::Instant;
@@ -68,6 +69,8 @@ struct Session {
     inbox: Inbox,
     state: State,
     wait: Option<Wait>,
+    /// Since when that is waited for.
+    since: Instant,
     /// Something was read.
     heard: Instant,
 }
@@ -124,6 +127,7 @@ impl Session {
             inbox: opened.inbox,
             state: State::Open,
             wait: None,
+            since: Instant::now(),
             heard: Instant::now(),
         }
     }
@@ -276,7 +280,15 @@ impl Session {
         self.core.borrow_mut().begin(stream, ended);
         let mut request = self.worker.requests.take();
         std::mem::swap(&mut *request, &mut self.slot.request);
-        let head = std::mem::take(&mut self.slot.buf);
+        let mut head = std::mem::take(&mut self.slot.buf);
+        let is_tunnel = refused.is_none() && !request.upgrade.is_empty();
+        let refused = match refused {
+            None if is_tunnel && !translate(&mut request, &mut head) => {
+                self.counters().refused.add(1);
+                Some(Cause::BadRequest { status: 501, why: ":protocol other than websocket" })
+            }
+            refused => refused,
+        };
         let (worker, heard) = (Rc::clone(&self.worker), self.heard);
         let mut down = ClientStream::new(&worker, &self.core, (stream, self.peer), (request, head));
         down.identity = self.identity.clone();
@@ -414,9 +426,9 @@ impl Session {
     fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         loop {
             let (wait, since, longest) = self.wait();
-            let restarts = matches!(wait, Wait::Idle | Wait::Word) && self.wait == Some(wait);
+            let restarts = matches!(wait, Wait::Idle | Wait::Word) && self.since != since;
             if self.wait != Some(wait) || restarts {
-                self.wait = Some(wait);
+                (self.wait, self.since) = (Some(wait), since);
                 self.timer.waits_for(match wait {
                     Wait::Idle => IDLE,
                     Wait::Head => SILENT,
