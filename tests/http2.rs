@@ -4,3 +4,4 @@ mod abuse;
 mod answers;
 mod endings;
 mod requests;
+mod websocket;

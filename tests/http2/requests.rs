@@ -150,7 +150,7 @@ fn cancel_frees_the_backend() {
     eventually("the backend has it", || backend.requests().len() == 1);
     client.cancel(stream);
     backend.wait_until_all_closed();
-    eventually("nothing runs", || front.sum("in_flight") == 0);
+    eventually("nothing runs", || front.sum("active") == 0);
 }
 
 #[test]

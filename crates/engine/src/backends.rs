@@ -615,7 +615,11 @@ async fn share(worker: &Rc<Worker>, (pool, backend): (PoolId, usize)) -> Result<
             Turn::Open(opener) => opener,
         };
         match connect(worker, pool, backend).await {
-            Ok(stream) => Dialogues::opened(worker, (pool, backend), stream),
+            Ok(stream) => {
+                if let Err(error) = Dialogues::opened(worker, (pool, backend), stream).await {
+                    return Err(opener.fail(error));
+                }
+            }
             Err(error) => return Err(opener.fail(error)),
         }
     }

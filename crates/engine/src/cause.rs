@@ -35,6 +35,8 @@ pub(crate) enum Cause {
     NoRoute,
     /// The route's rewrite made something that is no path.
     BadRewrite,
+    /// WebSocket was asked for, and the backend does not take it over HTTP/2.
+    NoWebSocket,
     /// Every backend of the pool is out by the operator's wish.
     NoBackend,
     /// No backend is ready, and the pool does not spread requests over those that are ejected or down.
@@ -227,6 +229,12 @@ impl Cause {
             Self::BadRewrite => {
                 (500, "bad-rewrite", "proxy_internal_error", "the configured rewrite made an invalid path")
             }
+            Self::NoWebSocket => (
+                502,
+                "no-websocket",
+                "http_upgrade_failed",
+                "the backend takes no WebSocket over HTTP/2 (SETTINGS_ENABLE_CONNECT_PROTOCOL)",
+            ),
             Self::NoBackend => (503, "no-backend", "destination_unavailable", "no backend takes requests"),
             Self::NoneReady => {
                 (503, "none-ready", "destination_unavailable", "every backend of the pool is ejected or down")
@@ -301,6 +309,7 @@ mod tests {
         Cause::Overload(Shortage::Cpu),
         Cause::NoRoute,
         Cause::BadRewrite,
+        Cause::NoWebSocket,
         Cause::NoBackend,
         Cause::NoneReady,
         Cause::CircuitOpen { wait_s: 1 },

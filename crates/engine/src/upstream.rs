@@ -130,8 +130,14 @@ impl<'w> BackendLink<'w> {
 
     /// Both directions become raw bytes.
     pub(crate) fn become_tunnel(&mut self) {
-        if let Self::Http1(link) = self {
-            link.become_tunnel();
+        either!(self, link => link.become_tunnel());
+    }
+
+    /// Whether the backend takes WebSocket: over HTTP/1.1 that is between the client and it.
+    pub(crate) fn takes_websocket(&self) -> bool {
+        match self {
+            Self::Http1(_) => true,
+            Self::Http2(stream) => stream.takes_websocket(),
         }
     }
 

@@ -27,7 +27,7 @@ impl Span {
     #[inline]
     #[must_use]
     #[expect(clippy::cast_possible_truncation, reason = "decoders never look at more than u32::MAX bytes of a head")]
-    pub(crate) fn new(start: usize, end: usize) -> Self {
+    pub fn new(start: usize, end: usize) -> Self {
         Self { start: start as u32, end: end as u32 }
     }
 

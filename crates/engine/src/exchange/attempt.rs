@@ -19,6 +19,7 @@ use crate::cause::Cause;
 use crate::clock::Instant;
 use crate::connect::ConnectError;
 use crate::h1::{HeadError, RequestHead};
+use crate::h2::{is_proved, is_websocket};
 use crate::report::Report;
 use crate::room::Asked;
 use crate::seam::{AnswerHead, Changes, Cut, Downstream, PumpError, poll_pump};
@@ -84,7 +85,7 @@ impl<'a, D: Downstream> Proxied<'a, D> {
             if self.answer.status >= 200 || self.answer.status == 101 {
                 self.end_second(&mut wait);
                 self.facts.times.first_byte = Some(Instant::now());
-                return self.check_upgrade();
+                return self.check_upgrade(up);
             }
             self.forward_interim(up).await.map_err(Failed::Exchange)?;
         }
@@ -169,6 +170,9 @@ impl<'a, D: Downstream> Proxied<'a, D> {
         let (request, buf) = self.down.head();
         let pool = self.worker.plan.pool(self.target.pool);
         let route = self.facts.route.map(|id| self.worker.plan.route(id));
+        if !request.upgrade.is_empty() && is_websocket(request, buf) && !up.link.takes_websocket() {
+            return Err(Cause::NoWebSocket);
+        }
         if let Some(version) = pool.send_proxy {
             up.link.put_first(|out| self.put_proxy_header(out, version));
         }
@@ -302,8 +306,14 @@ impl<'a, D: Downstream> Proxied<'a, D> {
     }
 
     /// A backend may switch protocols only when the client asked for it (RFC 9110, section 7.8).
-    fn check_upgrade(&self) -> Result<(), Failed> {
+    fn check_upgrade(&self, up: &Upstream<'_>) -> Result<(), Failed> {
         let asked = !self.down.head().0.upgrade.is_empty();
+        if self.answer.status == 101 && asked && !is_proved(self.down.head(), (&self.answer, up.link.head_buf())) {
+            return Err(Failed::Attempt(
+                Failure::Malformed,
+                Cause::Malformed("101 without the right Sec-WebSocket-Accept"),
+            ));
+        }
         if self.answer.status == 101 && (!asked || self.answer.upgrade.is_empty()) {
             return Err(Failed::Attempt(Failure::Malformed, Cause::Malformed("101 without being asked")));
         }

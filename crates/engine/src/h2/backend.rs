@@ -11,6 +11,7 @@ use wire::head::{Answer, Framing};
 
 use super::core::{Closed, Come, LastFrame, OwnTrailers, Shared, broken};
 use super::fields::put_request_fields;
+use super::websocket;
 use crate::h1::{HeadError, RequestHead};
 use crate::seam::{Cut, Fill, Sink, Source, Trailers};
 
@@ -31,7 +32,16 @@ pub(crate) struct BackendStream {
     /// The request's body so far; `None` where it is too long to be kept, or needs no more be.
     kept: Option<Vec<u8>>,
     is_ended: bool,
+    /// WebSocket was asked for: the request is open, and begins when the answer has come.
+    switch: Option<Box<Switch>>,
     last_frame: Option<LastFrame>,
+}
+
+/// A tunnel that is asked for.
+struct Switch {
+    /// What proves to the client that its key was read.
+    proof: Vec<u8>,
+    is_open: bool,
 }
 
 impl BackendStream {
@@ -46,6 +56,7 @@ impl BackendStream {
             trailers: None,
             kept: Some(Vec::new()),
             is_ended: false,
+            switch: None,
             last_frame: None,
         }
     }
@@ -53,15 +64,20 @@ impl BackendStream {
     /// Begins the request: its head goes into the output.
     pub(crate) fn begin(&mut self, head: &RequestHead<'_>) {
         let request = head.request;
+        if websocket::is_asked(request, head.buf) {
+            let proof = websocket::key_of(request, head.buf).map(websocket::proof).unwrap_or_default();
+            self.switch = Some(Box::new(Switch { proof, is_open: false }));
+        }
+        let is_switch = self.switch.is_some();
         let line = RequestLine {
-            method: request.method_span.of(head.buf),
+            method: if is_switch { b"CONNECT" } else { request.method_span.of(head.buf) },
             scheme: self.scheme.as_bytes(),
             authority: head.host,
             path: head.path,
             query: request.has_query.then(|| request.query.of(head.buf)),
-            protocol: None,
+            protocol: is_switch.then_some(websocket::PROTOCOL),
         };
-        self.is_ended = matches!(head.framing(), Framing::None | Framing::Length(0));
+        self.is_ended = !is_switch && matches!(head.framing(), Framing::None | Framing::Length(0));
         let core = &mut *self.core.borrow_mut();
         // Full: another has taken the room meanwhile. It is found when the answer is waited for.
         let Ok(mut writer) = core.wire.put_request(&line, &mut core.out) else { return };
@@ -70,6 +86,24 @@ impl BackendStream {
         self.stream = Some(stream);
         core.begin(stream, false);
         core.tell_writer();
+    }
+
+    /// Whether the backend takes WebSocket (RFC 8441, section 3).
+    pub(crate) fn takes_websocket(&self) -> bool {
+        self.core.borrow().wire.takes_extended_connect()
+    }
+
+    /// After the switch: what is pushed from now on goes as data.
+    pub(crate) fn become_tunnel(&mut self) {
+        if let Some(switch) = &mut self.switch {
+            switch.is_open = true;
+        }
+        self.forget_head();
+    }
+
+    /// Whether the request's end is not the end of what goes to the backend.
+    fn awaits_switch(&self) -> bool {
+        self.switch.as_ref().is_some_and(|switch| !switch.is_open)
     }
 
     fn closed(&self) -> Option<Closed> {
@@ -99,6 +133,9 @@ impl BackendStream {
         if let Some((head, buf)) = core.take_head(stream) {
             *answer = head;
             self.head = buf;
+            if let Some(switch) = self.switch.as_ref().filter(|_| matches!(answer.status, 200..300)) {
+                websocket::switch(answer, &mut self.head, &switch.proof);
+            }
             return Poll::Ready(Ok(()));
         }
         match core.closed(stream) {
@@ -227,7 +264,7 @@ impl Sink for BackendStream {
 
     fn poll_end(&mut self, _: &mut Context<'_>, trailers: Trailers<'_>) -> Poll<io::Result<()>> {
         let Some(stream) = self.stream else { return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into())) };
-        if std::mem::replace(&mut self.is_ended, true) {
+        if self.awaits_switch() || std::mem::replace(&mut self.is_ended, true) {
             return Poll::Ready(Ok(()));
         }
         let core = &mut *self.core.borrow_mut();

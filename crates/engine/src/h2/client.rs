@@ -11,6 +11,7 @@ use wire::head::{Framing, Method, Request};
 
 use super::core::{Closed, Come, Core, LastFrame, OwnTrailers, Shared, broken};
 use super::fields::{put_field, put_lines};
+use super::websocket::is_handshake;
 use crate::date::Calendar;
 use crate::exchange::Ended;
 use crate::seam::{AnswerHead, Cut, Downstream, Fill, OwnAnswer, Peer, Sink, Source, Trailers};
@@ -41,6 +42,8 @@ pub(super) struct ClientStream {
     left_to_limit: Option<u64>,
     trailers: Option<Box<OwnTrailers>>,
     writing: Writing,
+    /// A tunnel is asked for: what comes is no body, but what follows the switch.
+    awaits_switch: bool,
     /// What is left of an own answer's body.
     own: Vec<u8>,
     last_frame: Option<LastFrame>,
@@ -56,6 +59,7 @@ impl ClientStream {
         (stream, peer): (Handle, Peer),
         (request, head): (Box<Request>, Vec<u8>),
     ) -> Self {
+        let awaits_switch = !request.upgrade.is_empty();
         Self {
             worker: Rc::clone(worker),
             core: Rc::clone(core),
@@ -69,6 +73,7 @@ impl ClientStream {
             left_to_limit: None,
             trailers: None,
             writing: Writing::Body,
+            awaits_switch,
             own: Vec::new(),
             last_frame: None,
             identity: None,
@@ -117,7 +122,8 @@ fn put_fields(writer: &mut HeadWriter<'_>, head: &AnswerHead<'_>) {
     let plain = head.changes.rules.is_empty();
     for field in &head.answer.fields {
         let name = field.name.of(head.buf);
-        if field.hop_by_hop || (!plain && head.changes.drops(name)) {
+        let is_handshake = head.answer.status == 101 && is_handshake(name);
+        if field.hop_by_hop || is_handshake || (!plain && head.changes.drops(name)) {
             continue;
         }
         put_field(writer, field, head.buf);
@@ -131,7 +137,7 @@ fn put_date(writer: &mut HeadWriter<'_>, calendar: &Calendar) {
 
 impl Source for ClientStream {
     fn poll_fill(&mut self, _: &mut Context<'_>) -> Poll<Result<Fill, Cut>> {
-        if self.trailers.is_some() {
+        if self.trailers.is_some() || self.awaits_switch {
             return Poll::Ready(Ok(Fill::End));
         }
         self.body.clear();
@@ -280,6 +286,7 @@ impl Downstream for ClientStream {
     }
 
     fn become_tunnel(&mut self) {
+        self.awaits_switch = false;
         self.writing = Writing::Body;
     }
 

@@ -43,6 +43,16 @@ struct Dialogue {
     scheme: &'static str,
     /// No new streams: it ends with those that it has.
     is_retired: Cell<bool>,
+    /// The backend has said what it takes, or the connection has ended.
+    settled: Notify,
+}
+
+impl Dialogue {
+    /// Whether it takes another stream, as far as is known: before its settings have come, nothing is.
+    fn has_room(&self) -> bool {
+        let core = self.core.borrow();
+        !self.is_retired.get() && core.wire.has_peer_settings() && core.wire.room() > 0
+    }
 }
 
 /// A connection that is being opened.
@@ -87,8 +97,7 @@ impl Dialogues {
     /// A stream on a connection that has room.
     pub(crate) fn stream(&self) -> Option<BackendStream> {
         let open = self.open.borrow();
-        let found =
-            open.iter().find(|dialogue| !dialogue.is_retired.get() && dialogue.core.borrow().wire.room() > 0)?;
+        let found = open.iter().find(|dialogue| dialogue.has_room())?;
         Some(BackendStream::new(&found.core, found.scheme))
     }
 
@@ -113,8 +122,13 @@ impl Dialogues {
         }
     }
 
-    /// A connection was opened: its task begins.
-    pub(crate) fn opened(worker: &Rc<Worker>, place: (policy::plan::PoolId, usize), stream: Stream) {
+    /// A connection was opened: its task begins. Waits for the backend's settings, the first thing that it says: how many
+    /// streams it takes, and whether it takes WebSocket. An error when the connection ends before.
+    pub(crate) async fn opened(
+        worker: &Rc<Worker>,
+        place: (policy::plan::PoolId, usize),
+        stream: Stream,
+    ) -> Result<(), ConnectError> {
         let config = Config {
             limits: worker.head_limits,
             stream_window: STREAM_WINDOW,
@@ -127,20 +141,28 @@ impl Dialogues {
             core.wire.start(&mut core.out);
         }
         let scheme = if matches!(stream, Stream::Tls(_)) { "https" } else { "http" };
-        let dialogue = Rc::new(Dialogue { core, scheme, is_retired: Cell::new(false) });
+        let dialogue = Rc::new(Dialogue { core, scheme, is_retired: Cell::new(false), settled: Notify::new() });
         worker.pool(place.0).dialogues(place.1).open.borrow_mut().push(Rc::clone(&dialogue));
         let speaker = Speaker {
             worker: Rc::clone(worker),
             place,
             timer: worker.timers.timer(),
             stream,
-            dialogue,
+            dialogue: Rc::clone(&dialogue),
             slot: HeadSlot::default(),
             inbox: Inbox::default(),
             heard: Instant::now(),
             wait: None,
+            since: Instant::now(),
         };
         tokio::task::spawn_local(speak(speaker));
+        while !dialogue.core.borrow().wire.has_peer_settings() {
+            if dialogue.is_retired.get() {
+                return Err(ConnectError::Failed);
+            }
+            dialogue.settled.notified().await;
+        }
+        Ok(())
     }
 
     /// No new streams on these connections: they end with the exchanges that they have.
@@ -167,6 +189,8 @@ struct Speaker {
     inbox: Inbox,
     heard: Instant,
     wait: Option<Wait>,
+    /// Since when that is waited for.
+    since: Instant,
 }
 
 /// What the timer is set for.
@@ -184,6 +208,7 @@ impl Drop for Speaker {
     fn drop(&mut self) {
         self.retire();
         self.dialogue.core.borrow_mut().all_gone();
+        self.dialogue.settled.notify_one();
         self.worker.buffers.give_back(&mut self.inbox);
     }
 }
@@ -257,6 +282,7 @@ impl Speaker {
         let mut inbox = std::mem::take(&mut self.inbox);
         let mut input = Input::new(inbox.unread());
         let dialogue = Rc::clone(&self.dialogue);
+        let had_settings = dialogue.core.borrow().wire.has_peer_settings();
         let ended = loop {
             let core = &mut *dialogue.core.borrow_mut();
             match core.wire.receive(&mut input, &mut self.slot, now_ms, &mut core.out) {
@@ -271,6 +297,9 @@ impl Speaker {
         let used = input.at;
         inbox.start += used;
         self.inbox = inbox;
+        if !had_settings {
+            dialogue.settled.notify_one();
+        }
         ended
     }
 
@@ -340,8 +369,8 @@ impl Speaker {
                     (Wait::Word, self.heard, Some(ASK_AFTER))
                 }
             };
-            if self.wait != Some(wait) || wait != Wait::Pong {
-                self.wait = Some(wait);
+            if self.wait != Some(wait) || wait != Wait::Pong && self.since != since {
+                (self.wait, self.since) = (Some(wait), since);
                 self.timer.set_earlier(Instant::now(), None, longest.map(|longest| since + longest));
             }
             if self.timer.poll_late(cx).is_pending() {

@@ -3,6 +3,7 @@
 use wire::h2::HeadWriter;
 use wire::head::{Field, Framing, Method};
 
+use super::websocket::{is_asked, is_handshake};
 use crate::h1::{RequestHead, keeps_request_field, max_forwards, put_forwarding, shadows_rules};
 
 /// Copies a field as it came.
@@ -28,8 +29,12 @@ pub(super) fn put_lines(writer: &mut HeadWriter<'_>, lines: &[u8]) {
 /// Writes the fields of a request that goes on to a backend.
 pub(super) fn put_request_fields(writer: &mut HeadWriter<'_>, head: &RequestHead<'_>) {
     let (request, buf, plain) = (head.request, head.buf, head.changes.rules.is_empty());
+    let is_switch = is_asked(request, buf);
     for field in &request.fields {
         let name = field.name.of(buf);
+        if is_switch && is_handshake(name) {
+            continue;
+        }
         let is_changed = !plain && (head.changes.drops(name) || shadows_rules(&head.changes, name));
         if keeps_request_field(head, field) && !is_changed {
             put_field(writer, field, buf);

@@ -11,7 +11,9 @@ mod dialogue;
 mod fields;
 mod ready;
 mod session;
+mod websocket;
 
 pub(crate) use backend::BackendStream;
 pub(crate) use dialogue::{Dialogues, Turn};
 pub(crate) use session::{Opened, serve};
+pub(crate) use websocket::{is_asked as is_websocket, is_proved};

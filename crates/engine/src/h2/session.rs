@@ -13,6 +13,7 @@ use wire::h2::{Config, Connection, ConnectionError, ErrorCode, Event, Handle, He
 
 use super::client::ClientStream;
 use super::core::{Closed, Core, OwnTrailers, Shared};
+use super::websocket::translate;
 use crate::buffers::{Inbox, Size};
 use crate::cause::Cause;
 use crate::clock::Instant;
@@ -84,6 +85,8 @@ struct Session<F> {
     inbox: Inbox,
     state: State,
     wait: Option<Wait>,
+    /// Since when that is waited for.
+    since: Instant,
     /// Something was read.
     heard: Instant,
     /// It keeps what streams need.
@@ -145,6 +148,7 @@ impl<F: Future<Output = ()>> Session<F> {
             inbox: opened.inbox,
             state: State::Open,
             wait: None,
+            since: Instant::now(),
             heard: Instant::now(),
             is_warm: true,
         }
@@ -299,7 +303,15 @@ impl<F: Future<Output = ()>> Session<F> {
         let mut request = self.worker.requests.take();
         std::mem::swap(&mut *request, &mut self.slot.request);
         let spare = self.core.borrow_mut().spare_head();
-        let head = std::mem::replace(&mut self.slot.buf, spare);
+        let mut head = std::mem::replace(&mut self.slot.buf, spare);
+        let is_tunnel = refused.is_none() && !request.upgrade.is_empty();
+        let refused = match refused {
+            None if is_tunnel && !translate(&mut request, &mut head) => {
+                self.counters().refused.add(1);
+                Some(Cause::BadRequest { status: 501, why: ":protocol other than websocket" })
+            }
+            refused => refused,
+        };
         let (worker, heard) = (Rc::clone(&self.worker), self.heard);
         let mut down = ClientStream::new(&worker, &self.core, (stream, self.peer), (request, head));
         down.identity = self.identity.clone();
@@ -436,9 +448,9 @@ impl<F: Future<Output = ()>> Session<F> {
     fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         loop {
             let (wait, since, longest) = self.wait();
-            let restarts = matches!(wait, Wait::Warm | Wait::Idle | Wait::Word) && self.wait == Some(wait);
+            let restarts = matches!(wait, Wait::Warm | Wait::Idle | Wait::Word) && self.since != since;
             if self.wait != Some(wait) || restarts {
-                self.wait = Some(wait);
+                (self.wait, self.since) = (Some(wait), since);
                 self.timer.waits_for(match wait {
                     Wait::Warm | Wait::Idle => IDLE,
                     Wait::Head => SILENT,
