@@ -39,6 +39,8 @@ mod health;
 #[cfg(test)]
 mod hedging;
 #[cfg(test)]
+mod http2;
+#[cfg(test)]
 mod interim;
 #[cfg(test)]
 mod lifecycle;
@@ -70,5 +72,7 @@ mod smuggling;
 mod sockets;
 #[cfg(test)]
 mod timeouts;
+#[cfg(test)]
+mod tls;
 #[cfg(test)]
 mod tunnels;

@@ -9,12 +9,14 @@ mod crowd;
 mod evenkeel;
 mod figures;
 mod gate;
+pub(crate) mod http2;
 mod load;
 mod message;
 mod namespace;
 mod nginx;
 mod patience;
 mod process;
+mod secure;
 mod server;
 mod wire;
 
@@ -30,6 +32,7 @@ pub(crate) use namespace::Namespace;
 pub(crate) use nginx::Nginx;
 pub(crate) use patience::{PATIENCE, eventually, eventually_some};
 pub(crate) use process::{Signal, cpu_seconds, descriptors, find_program, is_root, peak_kib};
+pub(crate) use secure::{Authority, Hello, Issued, Wanted, trusting};
 pub(crate) use server::{Kind, Raw, Server};
 pub(crate) use wire::{Broken, Method, Wire};
 

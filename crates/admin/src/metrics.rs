@@ -4,7 +4,10 @@
 
 use std::fmt;
 
-use control::{BackendStatus, ListenerStatus, PoolStatus, ProcessState, ProcessStatus, RouteStatus, State, Status};
+use control::{
+    BackendStatus, CertificateStatus, ListenerStatus, PoolStatus, ProcessState, ProcessStatus, RouteStatus, State,
+    Status,
+};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder};
 use prometheus_client::metrics::MetricType;
@@ -244,7 +247,57 @@ const LISTENER: &[Metric<ListenerStatus>] = &[
         "answers cut short because the backend failed in the middle",
     ),
     Metric::new("evenkeel_listener_tunnels", Counter, |l| Whole(l.tunnels), "tunnels opened (101)"),
+    Metric::new("evenkeel_listener_handshakes", Counter, |l| Whole(l.handshakes), "TLS handshakes finished"),
+    Metric::new(
+        "evenkeel_listener_resumed_handshakes",
+        Counter,
+        |l| Whole(l.resumed),
+        "TLS handshakes that took up an earlier session",
+    ),
+    Metric::new(
+        "evenkeel_listener_failed_handshakes",
+        Counter,
+        |l| Whole(l.handshake_failures),
+        "TLS handshakes that failed, or were none",
+    ),
+    Metric::new(
+        "evenkeel_listener_late_handshakes",
+        Counter,
+        |l| Whole(l.handshake_timeouts),
+        "TLS handshakes that took too long",
+    ),
+    Metric::new(
+        "evenkeel_listener_refused_handshakes",
+        Counter,
+        |l| Whole(l.handshakes_refused),
+        "connections closed because too many waited for their TLS handshake",
+    ),
+    Metric::new(
+        "evenkeel_listener_plain_requests",
+        Counter,
+        |l| Whole(l.plain_requests),
+        "requests in plain text that were told to speak TLS (400)",
+    ),
+    Metric::new(
+        "evenkeel_listener_certificate_reloads",
+        Counter,
+        |l| Whole(l.tls.as_ref().map_or(0, |tls| tls.reloads)),
+        "times that certificate files changed and were taken",
+    ),
+    Metric::new(
+        "evenkeel_listener_certificate_failed_reloads",
+        Counter,
+        |l| Whole(l.tls.as_ref().map_or(0, |tls| tls.failed_reloads)),
+        "times that certificate files changed and could not be taken",
+    ),
 ];
+
+const CERTIFICATE: &[Metric<CertificateStatus>] = &[Metric::new(
+    "evenkeel_certificate_not_after_seconds",
+    Gauge,
+    |c| Whole(u64::try_from(c.not_after).unwrap_or(0)),
+    "end of the certificate, Unix time",
+)];
 
 const fn answers(value: fn(&ListenerStatus) -> Value) -> Metric<ListenerStatus> {
     Metric::new("evenkeel_listener_answers", Counter, value, "answers sent, by class of status")
@@ -446,6 +499,13 @@ impl Collector for Scrape {
         encode(&mut encoder, PROCESS, &[(Vec::new(), &status.process)])?;
         let listeners: Vec<_> = status.listeners.iter().map(|l| (vec![("listener", l.name.as_str())], l)).collect();
         encode(&mut encoder, LISTENER, &listeners)?;
+        let certificates: Vec<_> = status
+            .listeners
+            .iter()
+            .flat_map(|l| l.tls.iter().flat_map(|tls| &tls.certificates).map(|c| (l.name.as_str(), c)))
+            .map(|(l, c)| (vec![("listener", l), ("name", c.name.as_str()), ("serial", c.serial.as_str())], c))
+            .collect();
+        encode(&mut encoder, CERTIFICATE, &certificates)?;
         let routes: Vec<_> = status.routes.iter().map(|route| (vec![("route", route.name.as_str())], route)).collect();
         encode(&mut encoder, ROUTE, &routes)?;
         let pools: Vec<_> = status.pools.iter().map(|pool| (vec![("pool", pool.name.as_str())], pool)).collect();
@@ -536,6 +596,11 @@ mod tests {
         [
             lines(PROCESS, &[], &status.process),
             lines(LISTENER, &["listener"], &status.listeners[0]),
+            lines(
+                CERTIFICATE,
+                &["listener", "name", "serial"],
+                &status.listeners[0].tls.as_ref().unwrap().certificates[0],
+            ),
             lines(ROUTE, &["route"], &status.routes[0]),
             lines(POOL, &["pool"], &status.pools[0]),
             lines(BACKEND, &["pool", "backend"], &status.pools[0].backends[0]),

@@ -6,6 +6,8 @@ use control::{BackendStatus, ListenerStatus, PoolStatus, ProcessStatus};
 use policy::overload::Shortage;
 use serde::Serialize;
 
+use crate::certificates::Tls;
+
 /// `GET /api/v1/status`.
 #[derive(Serialize)]
 pub(crate) struct Status<'a> {
@@ -83,6 +85,13 @@ struct Listener<'a> {
     aborted: u64,
     truncated: u64,
     tunnels: u64,
+    handshakes: u64,
+    resumed: u64,
+    handshake_failures: u64,
+    handshake_timeouts: u64,
+    handshakes_refused: u64,
+    plain_requests: u64,
+    tls: Tls<'a>,
 }
 
 #[derive(Serialize)]
@@ -255,6 +264,31 @@ pub(crate) const FIELDS: &[Field] = &[
     field("Listener", "aborted", Kind::Whole, "exchanges whose client went away before the end"),
     field("Listener", "truncated", Kind::Whole, "answers cut short because the backend failed in the middle"),
     field("Listener", "tunnels", Kind::Whole, "tunnels opened (101)"),
+    field("Listener", "handshakes", Kind::Whole, "TLS handshakes finished"),
+    field("Listener", "resumed", Kind::Whole, "TLS handshakes that took up an earlier session"),
+    field("Listener", "handshake_failures", Kind::Whole, "TLS handshakes that failed, or were none"),
+    field("Listener", "handshake_timeouts", Kind::Whole, "TLS handshakes that took too long"),
+    field(
+        "Listener",
+        "handshakes_refused",
+        Kind::Whole,
+        "connections closed because too many waited for their TLS handshake",
+    ),
+    field("Listener", "plain_requests", Kind::Whole, "requests in plain text that were told to speak TLS (400)"),
+    field("Listener", "tls", Kind::Object("Tls"), "its certificates"),
+    field("Tls", "preset", Kind::TextOrNull, "modern or intermediate; null where it speaks plain text"),
+    field("Tls", "certificates", Kind::Objects("Certificate"), "certificates, the default first"),
+    field("Tls", "reloads", Kind::Whole, "times that files changed and were taken"),
+    field("Tls", "failed_reloads", Kind::Whole, "times that files changed and could not be taken"),
+    field("Tls", "error", Kind::TextOrNull, "why the last change was not taken; what was before is in force"),
+    field("Certificate", "name", Kind::Text, "its first name, else its subject"),
+    field("Certificate", "names", Kind::Texts, "host names it is for"),
+    field("Certificate", "kind", Kind::Text, "ecdsa, rsa or ed25519"),
+    field("Certificate", "issuer", Kind::Text, "who issued it"),
+    field("Certificate", "serial", Kind::Text, "its serial number in hexadecimal"),
+    field("Certificate", "file", Kind::Text, "the file it came from"),
+    field("Certificate", "until_ms", Kind::Whole, "until when it is valid, Unix time in milliseconds"),
+    field("Certificate", "stapled", Kind::Flag, "whether an OCSP answer is stapled to it"),
     field("Route", "name", Kind::Text, "which route it is"),
     field("Route", "limited", Kind::Whole, "requests refused by its rate limit (429)"),
     field("Route", "would_limit", Kind::Whole, "requests that its rate limit with dry_run would have refused"),
@@ -428,6 +462,13 @@ impl<'a> From<&'a ListenerStatus> for Listener<'a> {
             aborted: listener.aborted,
             truncated: listener.truncated,
             tunnels: listener.tunnels,
+            handshakes: listener.handshakes,
+            resumed: listener.resumed,
+            handshake_failures: listener.handshake_failures,
+            handshake_timeouts: listener.handshake_timeouts,
+            handshakes_refused: listener.handshakes_refused,
+            plain_requests: listener.plain_requests,
+            tls: Tls::of(listener.tls.as_ref()),
         }
     }
 }

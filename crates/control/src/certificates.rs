@@ -322,6 +322,3 @@ impl std::fmt::Debug for Keeper {
         f.debug_struct("Keeper").field("bundles", &self.bundles).finish_non_exhaustive()
     }
 }
-
-#[cfg(test)]
-mod tests;

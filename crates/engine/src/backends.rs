@@ -642,11 +642,7 @@ async fn connect(worker: &Worker, pool: PoolId, backend: usize) -> Result<Stream
         }
         failed
     })?;
-    if !worker.plan.pool(pool).backends[backend].tls {
-        return Ok(socket);
-    }
-    let secured = connect::over_tls(socket, &worker.shared.tls, (pool.0 as usize, backend)).await;
-    secured.map_err(ConnectError::Tls)
+    connect::as_wanted(worker, socket, (pool, backend)).await
 }
 
 #[cfg(test)]

@@ -231,7 +231,7 @@ mod tests {
             reset: true,
             timeout: true,
             statuses: vec![502, 503],
-        grpc: Default::default(),
+            grpc: Default::default(),
             budget_percent: 20,
             body_buffer: 65536,
         }

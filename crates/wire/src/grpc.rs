@@ -263,7 +263,8 @@ mod tests {
 
     #[test]
     fn answers_that_are_none_of_grpc_mean_what_clients_take_them_for() {
-        let cases = [(400, 13), (401, 16), (403, 7), (404, 12), (429, 14), (502, 14), (503, 14), (504, 14), (200, 2), (500, 2)];
+        let cases =
+            [(400, 13), (401, 16), (403, 7), (404, 12), (429, 14), (502, 14), (503, 14), (504, 14), (200, 2), (500, 2)];
         for (http, code) in cases {
             assert_eq!(Status::of_http(http).code(), code, "{http}");
         }
@@ -279,7 +280,9 @@ mod tests {
 
     #[test]
     fn calls_are_known_by_their_media_type() {
-        for call in ["application/grpc", "application/grpc+proto", "Application/GRPC; charset=x", "application/grpc+json"] {
+        for call in
+            ["application/grpc", "application/grpc+proto", "Application/GRPC; charset=x", "application/grpc+json"]
+        {
             assert!(is_media_type(call.as_bytes()), "{call}");
         }
         for other in ["application/grpc-web", "application/grpc-web+proto", "application/grp", "text/plain", ""] {

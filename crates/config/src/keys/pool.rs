@@ -45,7 +45,7 @@ pub(super) static POOL: Section = Section {
             "backends",
             Kind::List(&Kind::Either(&[Kind::Text(Form::Backend), Kind::Table(&BACKEND)])),
             Default::Required,
-            "The servers: `\"host:port\"`, `\"http://host\"`, `\"https://host\"`, `\"unix:/path\"`, or tables. Names are resolved again and \
+            "The servers, 65,535 at most: `\"host:port\"`, `\"http://host\"`, `\"https://host\"`, `\"h2c://host\"`, `\"h2://host\"`, `\"unix:/path\"`, or tables. Names are resolved again and \
              again while running.",
             "[\"10.0.0.11:8080\", { address = \"10.0.0.12:8080\", weight = 2 }]",
         ),

@@ -83,8 +83,10 @@ pub(super) fn paths(context: &mut Context<'_>, route: &Table) -> Option<Vec<Path
             context.error(at, problem.remedy("write all of them as `path`: `\"/package.Service/*\"`"));
             return None;
         }
-        let methods: Vec<_> =
-            route.all_words("grpc").filter_map(|words| context.take(words.at, path::method_of_grpc(words.text))).collect();
+        let methods: Vec<_> = route
+            .all_words("grpc")
+            .filter_map(|words| context.take(words.at, path::method_of_grpc(words.text)))
+            .collect();
         refuse_empty(context, route, "grpc");
         return complete(methods, route, "grpc");
     }

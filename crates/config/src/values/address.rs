@@ -193,7 +193,7 @@ mod tests {
 
     #[test]
     fn backends() {
-        let shown = |text| backend(text).unwrap().0.to_string();
+        let shown = |text| backend(text).unwrap().address.to_string();
         assert_eq!(shown("10.0.0.11:8080"), "10.0.0.11:8080");
         assert_eq!(shown("App-1.internal:8080"), "app-1.internal:8080");
         assert_eq!(shown("http://app"), "app:80");

@@ -19,7 +19,8 @@ pub(crate) fn condition(text: &str) -> Result<PathMatch, Problem> {
 /// Reads `package.Service` or `package.Service/Method`.
 pub(crate) fn method_of_grpc(text: &str) -> Result<PathMatch, Problem> {
     let is_name = |name: &str| {
-        let is_word = |word: &str| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+        let is_word =
+            |word: &str| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
         name.split('.').all(is_word)
     };
     match text.split_once('/') {

@@ -303,7 +303,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Probe<S> {
                 self.came.has_ended = ends;
             }
             Event::Trailers { .. } => {
-                self.came.trailers = Some((std::mem::take(&mut self.slot.trailers), std::mem::take(&mut self.slot.buf)));
+                self.came.trailers =
+                    Some((std::mem::take(&mut self.slot.trailers), std::mem::take(&mut self.slot.buf)));
                 self.came.has_ended = true;
             }
             Event::Reset { by: By::Us(why), .. } => return Err(ProbeFailure::Malformed(why.to_owned())),

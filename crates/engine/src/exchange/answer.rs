@@ -16,8 +16,8 @@ use policy::template::{self, Parts};
 
 use super::Ended;
 use super::facts::Facts;
-use super::{grpc, limits};
 use super::watch::{Sight, Watch, Woken};
+use super::{grpc, limits};
 use crate::cause::{Cause, Whom};
 use crate::h1::PSEUDONYM;
 use crate::seam::{Downstream, OwnAnswer, Sink, Source, Trailers};

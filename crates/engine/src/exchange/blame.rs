@@ -113,7 +113,8 @@ impl<D: Downstream> Proxied<'_, D> {
     /// What the attempts say of a pool that is being tried: its answer's head, or why there is none.
     pub(super) fn judge_pool(&mut self, outcome: Result<(), Cause>) {
         let Some(trial) = self.pool_trial.take() else { return };
-        let counts = |status| circuit::of(self.worker, self.target.pool).is_some_and(|it| it.counts(status, self.call_status()));
+        let counts =
+            |status| circuit::of(self.worker, self.target.pool).is_some_and(|it| it.counts(status, self.call_status()));
         trial.end(match outcome.map_err(|cause| grpc::named(self.facts, cause)) {
             Ok(()) if counts(self.answer.status) => Outcome::Failed,
             Ok(()) => Outcome::Passed,

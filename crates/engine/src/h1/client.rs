@@ -69,14 +69,6 @@ enum State {
 
 const HSTS: &str = "Strict-Transport-Security";
 
-/// Adds a field to the head that begins at `from`.
-#[cold]
-fn add_line(out: &mut Vec<u8>, from: usize, hsts: &str) {
-    let end = out[from..].windows(4).position(|window| window == b"\r\n\r\n").map_or(out.len(), |at| from + at + 2);
-    let line = format!("{HSTS}: {hsts}\r\n");
-    out.splice(end..end, line.bytes());
-}
-
 /// What comes first on a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Greeting {
@@ -456,6 +448,23 @@ impl<'w> Client<'w> {
         encode::Client { version: self.request.version, method: self.request.method, keep_alive }
     }
 
+    /// Has the browser come back over TLS alone, where the listener wants that: in the head that begins at `from`. A
+    /// backend that says so itself may know better, for instance that its subdomains are not ready.
+    #[inline(never)]
+    fn add_hsts(&mut self, from: usize, head: Option<&AnswerHead<'_>>) {
+        let Some(hsts) = &self.worker.plan.listeners[usize::from(self.peer.listener.0)].hsts else { return };
+        let has_one = |head: &AnswerHead<'_>| {
+            head.answer.fields.iter().any(|field| field.name.of(head.buf).eq_ignore_ascii_case(HSTS.as_bytes()))
+        };
+        if head.is_some_and(has_one) {
+            return;
+        }
+        let out = &mut self.link.mem.out;
+        let end = out[from..].windows(4).position(|window| window == b"\r\n\r\n").map_or(out.len(), |at| from + at + 2);
+        let line = format!("{HSTS}: {hsts}\r\n");
+        out.splice(end..end, line.bytes());
+    }
+
     /// Ends the connection so that the client cannot take what it got for a whole answer.
     fn abort(&mut self) {
         self.link.stream.end_with_reset();
@@ -582,16 +591,14 @@ impl Downstream for Client<'_> {
         }
     }
 
+    // Within the one exchange.
+    #[inline(always)]
     fn begin(&mut self, head: &AnswerHead<'_>) {
         let facts = self.facts(head.request_done);
         let from = self.link.mem.out.len();
         let begun = put_answer(&mut self.link.mem.out, facts, head, &self.worker.calendar);
-        if let Some(hsts) = &self.worker.plan.listeners[usize::from(self.peer.listener.0)].hsts {
-            let is_hsts = |field: &wire::head::Field| field.name.of(head.buf).eq_ignore_ascii_case(HSTS.as_bytes());
-            // A backend may know better, for instance that its subdomains are not ready.
-            if !head.answer.fields.iter().any(is_hsts) {
-                add_line(&mut self.link.mem.out, from, hsts);
-            }
+        if self.peer.secure {
+            self.add_hsts(from, Some(head));
         }
         self.keep_alive = begun.keep_alive;
         self.link.begin_write(begun.framing);
@@ -602,8 +609,8 @@ impl Downstream for Client<'_> {
         self.keep_alive = facts.keep_alive;
         let from = self.link.mem.out.len();
         let framing = put_own(&mut self.link.mem.out, facts, own, &self.worker.calendar);
-        if let Some(hsts) = &self.worker.plan.listeners[usize::from(self.peer.listener.0)].hsts {
-            add_line(&mut self.link.mem.out, from, hsts);
+        if self.peer.secure {
+            self.add_hsts(from, None);
         }
         self.link.begin_write(framing);
     }

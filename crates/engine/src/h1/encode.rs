@@ -101,14 +101,16 @@ pub(crate) fn put_request(out: &mut Vec<u8>, head: &RequestHead<'_>) {
     out.extend_from_slice(b"\r\n");
 }
 
+// Asked for each field, at two places.
+#[inline(always)]
 pub(crate) fn keeps_request_field(head: &RequestHead<'_>, field: &Field) -> bool {
     if field.hop_by_hop {
         return false;
     }
     match field.known {
         Name::Other if head.deadline.is_some() && field.name.of(head.buf).eq_ignore_ascii_case(grpc::TIMEOUT) => false,
-        Name::Other if head.identity.strips => !is_identity_field(field.name.of(head.buf)),
-        Name::Other | Name::Cookie | Name::ContentLength | Name::Via => true,
+        Name::Other => !head.identity.strips || !is_identity_field(field.name.of(head.buf)),
+        Name::Cookie | Name::ContentLength | Name::Via => true,
         Name::Host | Name::XForwardedFor | Name::Shadow => false,
         Name::XForwardedHost | Name::XForwardedPort | Name::XForwardedProto | Name::Forwarded => head.peer.trusted,
         Name::XRequestId => head.request_id.is_none(),
@@ -163,10 +165,11 @@ pub(crate) fn put_forwarding(out: &mut Vec<u8>, head: &RequestHead<'_>) {
         put_forwarded_for(out, head);
     }
     if !kept(Name::XForwardedProto) && ours(b"x-forwarded-proto") {
-        out.extend_from_slice(match peer.secure {
-            true => &b"X-Forwarded-Proto: https\r\n"[..],
-            false => b"X-Forwarded-Proto: http\r\n",
-        });
+        if peer.secure {
+            out.extend_from_slice(b"X-Forwarded-Proto: https\r\n");
+        } else {
+            out.extend_from_slice(b"X-Forwarded-Proto: http\r\n");
+        }
     }
     if !kept(Name::XForwardedHost) && !request.authority.is_empty() && ours(b"x-forwarded-host") {
         put_field(out, b"X-Forwarded-Host", request.authority.of(buf));
@@ -187,7 +190,9 @@ pub(crate) fn put_forwarding(out: &mut Vec<u8>, head: &RequestHead<'_>) {
     if head.forwarded && ours(b"forwarded") {
         put_forwarded(out, head);
     }
-    out.extend_from_slice(head.identity.lines);
+    if !head.identity.lines.is_empty() {
+        out.extend_from_slice(head.identity.lines);
+    }
     out.extend_from_slice(match request.version {
         Version::Http10 => b"Via: 1.0 evenkeel\r\n",
         Version::Http11 => b"Via: 1.1 evenkeel\r\n",

@@ -107,6 +107,7 @@ impl Drop for ClientStream {
     fn drop(&mut self) {
         let core = &mut *self.core.borrow_mut();
         core.wire.release(self.stream, &mut core.out);
+        core.keep_head(std::mem::take(&mut self.head));
         self.worker.requests.put(std::mem::take(&mut self.request));
     }
 }

@@ -88,7 +88,8 @@ impl Back {
     #[must_use]
     pub fn speaking_http2(mut self, over_http2: impl Fn(usize) -> bool) -> Self {
         for (backend, peer) in self.backends.iter_mut().enumerate() {
-            if let Some(config) = peer.as_mut().and_then(|peer| Arc::get_mut(&mut peer.config)).filter(|_| over_http2(backend))
+            if let Some(config) =
+                peer.as_mut().and_then(|peer| Arc::get_mut(&mut peer.config)).filter(|_| over_http2(backend))
             {
                 config.alpn_protocols = vec![HTTP2.to_vec()];
             }

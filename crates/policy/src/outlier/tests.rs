@@ -14,6 +14,8 @@ fn backends(count: u16) -> Vec<Backend> {
             state: Wanted::Ready,
             max_requests: None,
             caps: Default::default(),
+            tls: false,
+            http2: false,
         }
     };
     (0..count).map(backend).collect()

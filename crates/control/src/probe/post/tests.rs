@@ -38,6 +38,7 @@ fn scene(kind: Option<ProbeKind>) -> Scene {
         timeout: health.timeout,
         host: "app.internal".to_owned(),
         send_proxy: None,
+        tls: None,
         http2: None,
     });
     let post = Post {
@@ -188,6 +189,7 @@ fn posts_spread_over_an_interval_after_the_first_round() {
             timeout: check.timeout,
             host: String::new(),
             send_proxy: None,
+            tls: None,
             http2: None,
         }),
         watched: vec![Watched { seat: SEAT, health: Health::new(Some(&check), Wanted::Ready, 0) }],
