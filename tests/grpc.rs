@@ -44,7 +44,9 @@ impl Peer {
         let mut child = command.spawn().unwrap();
         let lines = Arc::new(Mutex::new(Vec::new()));
         let (output, kept) = (BufReader::new(child.stdout.take().unwrap()), Arc::clone(&lines));
-        std::thread::spawn(move || output.lines().map_while(Result::ok).for_each(|line| kept.lock().unwrap().push(line)));
+        std::thread::spawn(move || {
+            output.lines().map_while(Result::ok).for_each(|line| kept.lock().unwrap().push(line))
+        });
         let stdin = child.stdin.take();
         Self { child, stdin, lines }
     }
@@ -203,7 +205,10 @@ fn failures_pass_with_their_words_and_metadata() {
     let front = h2c(&[&server]).access_log("write = \"all\"").start();
     let failed = Caller::of(python, &front).call("fail", "7 nicht für dich: 50 %\n");
     assert_eq!((&failed["code"], &failed["details"]), (&json!(7), &json!("nicht für dich: 50 %\n")), "{failed}");
-    assert_eq!((&failed["trailing"]["x-why"], &failed["trailing"]["x-why-bin"]), (&json!("asked for"), &json!([0, 255])));
+    assert_eq!(
+        (&failed["trailing"]["x-why"], &failed["trailing"]["x-why-bin"]),
+        (&json!("asked for"), &json!([0, 255]))
+    );
     eventually("the log tells", || front.log().contains("\"grpc_status\":\"permission-denied\""));
 }
 
