@@ -218,8 +218,11 @@ fn cancel_of_a_client_reaches_the_backend() {
     let server = Peer::server(python, &[]);
     let front = h2c(&[&server]).start();
     let caller = Caller::of(python, &front);
-    assert_eq!(caller.call("cancel", ""), json!({"first": "first"}));
+    let mut client = caller.begin("cancel", "");
+    server.wait_for("hang begun");
+    client.go_on();
     server.wait_for("hang over");
+    assert_eq!(client.result(), json!({"first": "first"}));
     // The backend takes nothing more: nobody reads from the client, and its cancel is heard all the same.
     let mut client = caller.begin("cancel-up", "");
     server.wait_for("deaf begun");
@@ -251,14 +254,20 @@ fn time_for_a_call_ends_with_a_status() {
     server.wait_for("hang over");
 }
 
-/// A call by curl: what came, head and all.
+const CALL: &str = "content-type: application/grpc+proto";
+
+/// A request by curl with these fields: what came, head and all.
 fn curl(front: &Evenkeel, path: &str, fields: &[&str]) -> String {
     let mut command = Command::new("curl");
     command.args(["-s", "-i", "--http2-prior-knowledge", "--max-time", "30", "--data-binary", "x"]);
+<<<<<<< HEAD
     command.args(["-H", "content-type: application/grpc+proto", "-H", "te: trailers"]);
     for field in fields {
         command.args(["-H", field]);
     }
+=======
+    command.args(fields.iter().flat_map(|field| ["-H", field]));
+>>>>>>> grpc
     let output = command.arg(format!("http://{}{path}", front.address())).output().unwrap();
     String::from_utf8(output.stdout).unwrap()
 }
@@ -267,7 +276,7 @@ fn curl(front: &Evenkeel, path: &str, fields: &[&str]) -> String {
 fn deadline_of_the_client_bounds_a_call() {
     let silent = Backend::silent();
     let front = Setup::over([format!("h2c://{}", silent.address)]).start();
-    let answer = curl(&front, "/a.B/C", &["grpc-timeout: 200m"]);
+    let answer = curl(&front, "/a.B/C", &[CALL, "te: trailers", "grpc-timeout: 200m"]);
     assert!(answer.starts_with("HTTP/2 200"), "{answer}");
     for line in ["content-type: application/grpc\r\n", "grpc-status: 4\r\n", "x-request-id: ", "proxy-status: "] {
         assert!(answer.contains(line), "{line:?} in {answer}");
@@ -282,10 +291,10 @@ fn errors_of_our_own_are_statuses_for_calls_only() {
         .pool("retry = { tries = 1 }")
         .more("[[route]]\ngrpc = \"closed.Service\"\nlimits = { body = \"10B\", rate = \"1/h\" }\npool = \"app\"")
         .start();
-    let answer = curl(&front, "/open.Service/Method", &[]);
+    let answer = curl(&front, "/open.Service/Method", &[CALL]);
     assert!(answer.starts_with("HTTP/2 200") && answer.contains("grpc-status: 14\r\n"), "{answer}");
-    curl(&front, "/closed.Service/Method", &[]);
-    let limited = curl(&front, "/closed.Service/Method", &[]);
+    curl(&front, "/closed.Service/Method", &[CALL]);
+    let limited = curl(&front, "/closed.Service/Method", &[CALL]);
     assert!(limited.starts_with("HTTP/2 200") && limited.contains("grpc-status: 8\r\n"), "{limited}");
     assert!(limited.contains("retry-after: "), "{limited}");
     let plain = curl(&front, "/open.Service/Method", &["content-type: text/plain"]);

@@ -251,9 +251,10 @@ class Client:
         return {"answers": answers, "code": 0}
 
     def case_cancel(self, _):
-        """Cancels after the first message."""
+        """Cancels after the first message, when it is told to."""
         call = self.channel.unary_stream(f"/{SERVICE}/Hang")(b"", timeout=60)
         first = next(call)
+        sys.stdin.readline()
         call.cancel()
         return {"first": first.decode()}
 

@@ -76,6 +76,9 @@ async fn run(check: &Check, endpoint: &Endpoint, secured: Option<Secured>) -> Ou
                 (None, _) => converse(check, stream).await,
                 (Some(_), None) => Outcome::Failed(ProbeFailure::Connect(TlsFault::Unset.sentence().to_owned())),
                 (Some(_), Some((config, name))) => match TlsConnector::from(config).connect(name, stream).await {
+                    Ok(stream) if check.http2.is_some() && stream.get_ref().1.alpn_protocol() != Some(b"h2") => {
+                        Outcome::Failed(ProbeFailure::Connect(TlsFault::NoHttp2.sentence().to_owned()))
+                    }
                     Ok(stream) => converse(check, stream).await,
                     Err(error) => Outcome::Failed(ProbeFailure::Connect(tls_reason(&error))),
                 },
