@@ -260,14 +260,7 @@ const CALL: &str = "content-type: application/grpc+proto";
 fn curl(front: &Evenkeel, path: &str, fields: &[&str]) -> String {
     let mut command = Command::new("curl");
     command.args(["-s", "-i", "--http2-prior-knowledge", "--max-time", "30", "--data-binary", "x"]);
-<<<<<<< HEAD
-    command.args(["-H", "content-type: application/grpc+proto", "-H", "te: trailers"]);
-    for field in fields {
-        command.args(["-H", field]);
-    }
-=======
     command.args(fields.iter().flat_map(|field| ["-H", field]));
->>>>>>> grpc
     let output = command.arg(format!("http://{}{path}", front.address())).output().unwrap();
     String::from_utf8(output.stdout).unwrap()
 }

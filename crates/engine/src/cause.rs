@@ -160,7 +160,7 @@ impl Cause {
             | Self::Deadline
             | Self::IdleTimeout => Status::DeadlineExceeded,
             Self::Blocked(_) => Status::PermissionDenied,
-            Self::NoRoute => Status::Unimplemented,
+            Self::NoRoute | Self::NoWebSocket => Status::Unimplemented,
             Self::NoBackend
             | Self::NoneReady
             | Self::CircuitOpen { .. }
@@ -298,7 +298,7 @@ impl Cause {
 mod tests {
     use super::{Cause, Shortage, TlsFault, Whom, Whose};
 
-    const ALL: [Cause; 33] = [
+    const ALL: [Cause; 34] = [
         Cause::BadRequest { status: 400, why: "" },
         Cause::HeaderTimeout,
         Cause::BodyTimeout,
