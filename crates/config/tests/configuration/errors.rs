@@ -254,6 +254,7 @@ bind = ":8000-8010"
 protocol = "udp"
 sessions = 100
 [[route]]
+path = "/x"
 pools = { app = 1, beta = 1 }
 split = "sticky"
 [pool.app]
@@ -262,6 +263,36 @@ sticky = "cookie"
 [pool.beta]
 backends = ["a:1"]
 health = "redis"
+"#,
+    );
+}
+
+#[test]
+fn what_grpc_cannot_be_is_told() {
+    assert_told(
+        "bad_grpc",
+        r#"
+[listener.web]
+bind = ":80"
+pool = "a"
+[[route]]
+grpc = ["/shop.Orders", "shop.Orders/*", "shop.Orders"]
+pool = "a"
+[[route]]
+grpc = []
+pool = "a"
+[[route]]
+grpc = "shop.Orders"
+path = "/x"
+pool = "b"
+[pool.a]
+backends = ["h2c://a:1", "b:1"]
+health = { grpc = "shop.Orders" }
+retry = { grpc = ["ok", "UNAVAILABLE"] }
+[pool.b]
+backends = ["h2c://a:2"]
+health = { grpc = true, tcp = true, status = 200 }
+eject = { grpc = ["unavailible"] }
 "#,
     );
 }
