@@ -1,15 +1,19 @@
 //! Connections that wait for reuse, and what counts as running.
 
 use std::future::poll_fn;
+use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
-use policy::plan::{Plan, ProxyVersion, Urgency};
+use policy::plan::{Address, Plan, PoolId, ProxyVersion, Urgency};
 use tokio::io::AsyncWriteExt;
 use tokio::net::UnixStream;
 
 use super::*;
+use crate::connect::ConnectError;
 use crate::queue::Ticket;
+use crate::shared::BackendShared;
 use crate::testing::{self, pair, run};
+use crate::upstream::Carrier;
 
 const POOL: PoolId = PoolId(0);
 
