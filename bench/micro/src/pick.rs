@@ -64,6 +64,7 @@ fn backend(number: u16) -> Backend {
         max_requests: None,
         caps: Default::default(),
         tls: false,
+        http2: false,
     }
 }
 
