@@ -34,6 +34,7 @@ impl Carrier {
     }
 }
 
+#[expect(clippy::large_enum_variant, reason = "it stays in its place, and the large one is the usual one")]
 pub(crate) enum BackendLink<'w> {
     Http1(h1::BackendLink<'w>),
     Http2(Box<BackendStream>),
