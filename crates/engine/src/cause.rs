@@ -257,7 +257,7 @@ impl Cause {
 mod tests {
     use super::{Cause, Shortage, TlsFault, Whom, Whose};
 
-    const ALL: [Cause; 32] = [
+    const ALL: [Cause; 33] = [
         Cause::BadRequest { status: 400, why: "" },
         Cause::HeaderTimeout,
         Cause::BodyTimeout,
