@@ -43,7 +43,7 @@ fn request_lines() -> Vec<Case> {
         case(400, "version with two digits", "GET / HTTP/1.10\r\nHost: a\r\n\r\n"),
         case(505, "HTTP/2.0", "GET / HTTP/2.0\r\nHost: a\r\n\r\n"),
         case(505, "HTTP/0.9 by name", "GET / HTTP/0.9\r\nHost: a\r\n\r\n"),
-        case(505, "HTTP/2 preface", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"),
+        case(400, "preface of an HTTP/2 that nobody speaks", "PRI * HTTP/2.1\r\n\r\nSM\r\n\r\n"),
         case(400, "bare LF", "GET / HTTP/1.1\nHost: a\n\n"),
         case(400, "bare CR", "GET / HTTP/1.1\rHost: a\r\r"),
         case(400, "TLS hello", b"\x16\x03\x01\x02\0\x01\0\x01\xfc\x03\x03AAAA\r\n\r\n"),

@@ -31,6 +31,8 @@ mod ejection;
 #[cfg(test)]
 mod forwarding;
 #[cfg(test)]
+mod grpc;
+#[cfg(test)]
 mod harness;
 #[cfg(test)]
 mod health;
@@ -70,5 +72,7 @@ mod smuggling;
 mod sockets;
 #[cfg(test)]
 mod timeouts;
+#[cfg(test)]
+mod tls;
 #[cfg(test)]
 mod tunnels;

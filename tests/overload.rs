@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::harness::{Backend, Evenkeel, GET, Gate, OK, Setup, Wire, eventually};
+use crate::harness::{Backend, Evenkeel, GET, OK, Setup, Wire, eventually};
 
 fn overload(front: &Evenkeel) -> Value {
     front.status()["process"]["overload"].clone()
@@ -55,7 +55,7 @@ fn short_of_memory_the_least_urgent_are_refused_and_their_connections_closed() {
     assert!(refused.lists("Connection", "close"), "{refused:?}");
     let shed = overload(&front)["shed"].as_u64().unwrap();
     assert!(shed > 100, "{shed}");
-    eventually("the log says so", || front.log().contains("overloaded: short of memory"));
+    assert!(front.log().contains("overloaded: short of memory"), "{}", front.log());
     assert!(front.failures().is_empty(), "a flood is counted, not logged");
 }
 
@@ -69,22 +69,33 @@ fn what_is_off_refuses_nobody() {
     assert_eq!(overload(&front)["short_of"], Value::Null);
 }
 
+/// Opens a gate when the test ends, however it ends: whoever waits at it would keep its backend from ending.
+struct Opening(std::sync::Arc<std::sync::atomic::AtomicBool>);
+
+impl Drop for Opening {
+    fn drop(&mut self) {
+        self.0.store(true, std::sync::atomic::Ordering::SeqCst);
+    }
+}
+
 #[test]
 fn short_of_descriptors_requests_are_refused_until_others_have_ended() {
-    let gate = Gate::closed();
-    let held = gate.clone();
+    let gate = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let opened = std::sync::Arc::clone(&gate);
     let backend = Backend::serving(move |conn| {
         loop {
             conn.request()?;
-            held.pass();
+            while !opened.load(std::sync::atomic::Ordering::SeqCst) {
+                std::thread::sleep(std::time::Duration::from_millis(2));
+            }
             conn.send(OK);
         }
     });
+    let gate = Opening(gate);
     let mut command = std::process::Command::new("prlimit");
-    // Short from 190 on: enough are left for the process itself and for newcomers.
-    command.arg("--nofile=256").arg(crate::harness::binary());
+    command.arg("--nofile=128").arg(crate::harness::binary());
     let front = Setup::new(&backend).pool("idle_connections = 0").start_with(command);
-    let held: Vec<Wire> = (0..100)
+    let held: Vec<Wire> = (0..50)
         .map(|_| {
             let mut client = front.client();
             client.send(GET);
@@ -92,15 +103,18 @@ fn short_of_descriptors_requests_are_refused_until_others_have_ended() {
         })
         .collect();
     eventually("it is short of descriptors", || overload(&front)["short_of"] == "descriptors");
-    eventually("newcomers are refused for it", || {
+    eventually("some are refused", || {
         let mut client = front.client();
         client.send(GET);
         client.set_patience(std::time::Duration::from_millis(200));
-        let answer = client.read_answer(crate::harness::Method::Other);
-        answer
-            .is_ok_and(|answer| answer.status() == 503 && answer.value("Proxy-Status").contains("short of descriptors"))
+        let Ok(answer) = client.read_answer(crate::harness::Method::Other) else { return false };
+        assert_eq!(answer.status(), 503);
+        // Of those that are let in, one may find none left for its backend.
+        let why = answer.value("Proxy-Status");
+        assert!(why.contains("descriptors") || why.contains("local-exhausted"), "{answer:?}");
+        why.contains("descriptors")
     });
-    gate.open();
+    drop(gate);
     drop(held);
     eventually("it is over", || overload(&front)["short_of"] == Value::Null);
     eventually("the log says so", || front.log().contains("no longer overloaded, after"));

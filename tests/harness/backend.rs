@@ -168,6 +168,30 @@ impl Backend {
         Self::start(address, accept, Arc::new(script))
     }
 
+    /// As `serving`, over TLS; its address begins with `https://`. Handshakes that fail are no connections.
+    pub(crate) fn secure(
+        config: Arc<rustls::ServerConfig>,
+        script: impl Fn(&mut Conn) -> Result<(), Broken> + Send + Sync + 'static,
+    ) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let accept = move |record: &Record| {
+            loop {
+                let (stream, _) = listener.accept().ok()?;
+                if record.stopping.load(Ordering::SeqCst) {
+                    return None;
+                }
+                let open = Open::Tcp(stream.try_clone().unwrap());
+                if let Some(wire) = super::secure::answer(&config, stream) {
+                    return Some((open, wire));
+                }
+            }
+        };
+        let mut backend = Self::start(address.to_string(), accept, Arc::new(script));
+        backend.address = format!("https://{address}");
+        backend
+    }
+
     /// As `serving`, on a Unix socket.
     pub(crate) fn unix(
         path: PathBuf,
@@ -243,7 +267,7 @@ impl Backend {
 impl Drop for Backend {
     fn drop(&mut self) {
         self.record.stopping.store(true, Ordering::Release);
-        drop(Wire::try_connect(&self.address));
+        drop(Wire::try_connect(self.address.trim_start_matches("https://")));
         if let Some(accepting) = self.accepting.take() {
             let _ = accepting.join();
         }

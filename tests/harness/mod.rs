@@ -16,6 +16,7 @@ mod namespace;
 mod nginx;
 mod patience;
 mod process;
+mod secure;
 mod server;
 mod wire;
 
@@ -29,8 +30,9 @@ pub(crate) use load::{Load, LoadReport};
 pub(crate) use message::{Message, text};
 pub(crate) use namespace::Namespace;
 pub(crate) use nginx::Nginx;
-pub(crate) use patience::{PATIENCE, eventually};
+pub(crate) use patience::{PATIENCE, eventually, eventually_some};
 pub(crate) use process::{Signal, cpu_seconds, descriptors, find_program, is_root, peak_kib};
+pub(crate) use secure::{Authority, Hello, Issued, Wanted, trusting};
 pub(crate) use server::{Kind, Raw, Server};
 pub(crate) use wire::{Broken, Method, Wire};
 

@@ -33,6 +33,16 @@ pub(crate) enum Broken {
 enum Socket {
     Tcp(TcpStream),
     Unix(UnixStream),
+    /// With the socket below it.
+    Tls(Box<dyn TlsEnd>, TcpStream),
+}
+
+/// Either side of TLS.
+pub(crate) trait TlsEnd: Read + Write + Send {
+    /// Says the end of our direction.
+    fn say_end(&mut self);
+    /// Whether an earlier session was taken up.
+    fn is_resumed(&self) -> bool;
 }
 
 /// A connection with what was read from it and not yet used.
@@ -69,6 +79,11 @@ impl Wire {
         Self::new(Socket::Unix(stream))
     }
 
+    pub(crate) fn tls(end: Box<dyn TlsEnd>, socket: TcpStream) -> Self {
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        Self::new(Socket::Tls(end, socket))
+    }
+
     fn new(socket: Socket) -> Self {
         Self { socket, unread: Vec::new(), seen: Vec::new(), room: vec![0; 64 * 1024] }
     }
@@ -76,7 +91,7 @@ impl Wire {
     /// The socket, where it is TCP.
     pub(crate) fn stream(&self) -> &TcpStream {
         match &self.socket {
-            Socket::Tcp(stream) => stream,
+            Socket::Tcp(stream) | Socket::Tls(_, stream) => stream,
             Socket::Unix(_) => panic!("not a TCP socket"),
         }
     }
@@ -90,6 +105,7 @@ impl Wire {
         match &mut self.socket {
             Socket::Tcp(stream) => stream.write_all(bytes.as_ref()),
             Socket::Unix(stream) => stream.write_all(bytes.as_ref()),
+            Socket::Tls(end, _) => end.write_all(bytes.as_ref()).and_then(|()| end.flush()),
         }
     }
 
@@ -101,7 +117,7 @@ impl Wire {
     /// How long a read may wait.
     pub(crate) fn set_patience(&self, patience: Duration) {
         match &self.socket {
-            Socket::Tcp(stream) => stream.set_read_timeout(Some(patience)),
+            Socket::Tcp(stream) | Socket::Tls(_, stream) => stream.set_read_timeout(Some(patience)),
             Socket::Unix(stream) => stream.set_read_timeout(Some(patience)),
         }
         .unwrap();
@@ -110,7 +126,7 @@ impl Wire {
     /// Ends our direction.
     pub(crate) fn finish(&self) {
         let _ = match &self.socket {
-            Socket::Tcp(stream) => stream.shutdown(Shutdown::Write),
+            Socket::Tcp(stream) | Socket::Tls(_, stream) => stream.shutdown(Shutdown::Write),
             Socket::Unix(stream) => stream.shutdown(Shutdown::Write),
         };
     }
@@ -118,9 +134,21 @@ impl Wire {
     /// Reads no more.
     pub(crate) fn stop_reading(&self) {
         let _ = match &self.socket {
-            Socket::Tcp(stream) => stream.shutdown(Shutdown::Read),
+            Socket::Tcp(stream) | Socket::Tls(_, stream) => stream.shutdown(Shutdown::Read),
             Socket::Unix(stream) => stream.shutdown(Shutdown::Read),
         };
+    }
+
+    /// Says the end of TLS, and leaves the socket open.
+    pub(crate) fn say_end(&mut self) {
+        if let Socket::Tls(end, _) = &mut self.socket {
+            end.say_end();
+        }
+    }
+
+    /// Whether an earlier session of TLS was taken up.
+    pub(crate) fn is_resumed(&self) -> bool {
+        matches!(&self.socket, Socket::Tls(end, _) if end.is_resumed())
     }
 
     /// Ends the connection with a reset.
@@ -134,6 +162,7 @@ impl Wire {
             let read = match &mut self.socket {
                 Socket::Tcp(stream) => stream.read(&mut self.room),
                 Socket::Unix(stream) => stream.read(&mut self.room),
+                Socket::Tls(end, _) => end.read(&mut self.room),
             };
             if !matches!(&read, Err(error) if error.kind() == io::ErrorKind::Interrupted) {
                 break read;

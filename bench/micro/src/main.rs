@@ -2,6 +2,7 @@
 //! cases. What preparing costs is the same for every N, so that a difference of two runs leaves it out.
 
 mod encode;
+mod h2;
 mod parse;
 mod pick;
 mod route;
@@ -27,6 +28,9 @@ const CASES: &[Case] = &[
     case("parse-browser", "parse a request head as a browser sends it", parse::browser),
     case("parse-answer", "parse an answer head of ten fields", parse::answer),
     case("encode-answer", "write an answer head of six fields", encode::answer),
+    case("h2-curl", "HTTP/2: a request as curl sends it, an answer of nine fields and 1 KiB", h2::curl),
+    case("h2-browser", "HTTP/2: the same for a browser's request, its lines in the table", h2::browser),
+    case("h2-literals", "HTTP/2: the same with ten Huffman literals that go into the table", h2::literals),
     case("route-1", "route: one default pool", route::one),
     case("route-1000", "route: 1,000 paths of one host", route::thousand_paths),
     case("route-10000-hosts", "route: 10,000 hosts", route::ten_thousand_hosts),

@@ -63,6 +63,7 @@ fn backend(number: u16) -> Backend {
         state: Wanted::Ready,
         max_requests: None,
         caps: Default::default(),
+        tls: false,
     }
 }
 

@@ -15,6 +15,7 @@ mod access;
 mod api;
 mod bind;
 mod blocks;
+mod certificates;
 mod guests;
 mod metrics;
 mod openapi;

@@ -4,7 +4,10 @@
 
 use std::fmt;
 
-use control::{BackendStatus, ListenerStatus, PoolStatus, ProcessState, ProcessStatus, RouteStatus, State, Status};
+use control::{
+    BackendStatus, CertificateStatus, ListenerStatus, PoolStatus, ProcessState, ProcessStatus, RouteStatus, State,
+    Status,
+};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder};
 use prometheus_client::metrics::MetricType;
@@ -188,6 +191,13 @@ const LISTENER: &[Metric<ListenerStatus>] = &[
         |l| Whole(l.over_client_limit),
         "connections refused because limits.client_connections was reached",
     ),
+    Metric::new("evenkeel_listener_grpc_calls", Counter, |l| Whole(l.calls), "gRPC calls that ended with a status"),
+    Metric::new(
+        "evenkeel_listener_failed_grpc_calls",
+        Counter,
+        |l| Whole(l.failed_calls),
+        "those of them whose status is not ok, told by a backend or by us",
+    ),
     Metric::new("evenkeel_listener_http2_connections", Counter, |l| Whole(l.http2), "connections that speak HTTP/2"),
     Metric::new(
         "evenkeel_listener_calmed_connections",
@@ -237,7 +247,57 @@ const LISTENER: &[Metric<ListenerStatus>] = &[
         "answers cut short because the backend failed in the middle",
     ),
     Metric::new("evenkeel_listener_tunnels", Counter, |l| Whole(l.tunnels), "tunnels opened (101)"),
+    Metric::new("evenkeel_listener_handshakes", Counter, |l| Whole(l.handshakes), "TLS handshakes finished"),
+    Metric::new(
+        "evenkeel_listener_resumed_handshakes",
+        Counter,
+        |l| Whole(l.resumed),
+        "TLS handshakes that took up an earlier session",
+    ),
+    Metric::new(
+        "evenkeel_listener_failed_handshakes",
+        Counter,
+        |l| Whole(l.handshake_failures),
+        "TLS handshakes that failed, or were none",
+    ),
+    Metric::new(
+        "evenkeel_listener_late_handshakes",
+        Counter,
+        |l| Whole(l.handshake_timeouts),
+        "TLS handshakes that took too long",
+    ),
+    Metric::new(
+        "evenkeel_listener_refused_handshakes",
+        Counter,
+        |l| Whole(l.handshakes_refused),
+        "connections closed because too many waited for their TLS handshake",
+    ),
+    Metric::new(
+        "evenkeel_listener_plain_requests",
+        Counter,
+        |l| Whole(l.plain_requests),
+        "requests in plain text that were told to speak TLS (400)",
+    ),
+    Metric::new(
+        "evenkeel_listener_certificate_reloads",
+        Counter,
+        |l| Whole(l.tls.as_ref().map_or(0, |tls| tls.reloads)),
+        "times that certificate files changed and were taken",
+    ),
+    Metric::new(
+        "evenkeel_listener_certificate_failed_reloads",
+        Counter,
+        |l| Whole(l.tls.as_ref().map_or(0, |tls| tls.failed_reloads)),
+        "times that certificate files changed and could not be taken",
+    ),
 ];
+
+const CERTIFICATE: &[Metric<CertificateStatus>] = &[Metric::new(
+    "evenkeel_certificate_not_after_seconds",
+    Gauge,
+    |c| Whole(u64::try_from(c.not_after).unwrap_or(0)),
+    "end of the certificate, Unix time",
+)];
 
 const fn answers(value: fn(&ListenerStatus) -> Value) -> Metric<ListenerStatus> {
     Metric::new("evenkeel_listener_answers", Counter, value, "answers sent, by class of status")
@@ -387,6 +447,31 @@ const BACKEND: &[Metric<BackendStatus>] = &[
     ),
 ];
 
+/// Only of backends that answered calls.
+const CALLS: &[Metric<BackendStatus>] = &[
+    grpc_calls(|b| Whole(b.calls[0])).labelled(|_| Some(("status", "ok"))),
+    grpc_calls(|b| Whole(b.calls[1])).labelled(|_| Some(("status", "cancelled"))),
+    grpc_calls(|b| Whole(b.calls[2])).labelled(|_| Some(("status", "unknown"))),
+    grpc_calls(|b| Whole(b.calls[3])).labelled(|_| Some(("status", "invalid-argument"))),
+    grpc_calls(|b| Whole(b.calls[4])).labelled(|_| Some(("status", "deadline-exceeded"))),
+    grpc_calls(|b| Whole(b.calls[5])).labelled(|_| Some(("status", "not-found"))),
+    grpc_calls(|b| Whole(b.calls[6])).labelled(|_| Some(("status", "already-exists"))),
+    grpc_calls(|b| Whole(b.calls[7])).labelled(|_| Some(("status", "permission-denied"))),
+    grpc_calls(|b| Whole(b.calls[8])).labelled(|_| Some(("status", "resource-exhausted"))),
+    grpc_calls(|b| Whole(b.calls[9])).labelled(|_| Some(("status", "failed-precondition"))),
+    grpc_calls(|b| Whole(b.calls[10])).labelled(|_| Some(("status", "aborted"))),
+    grpc_calls(|b| Whole(b.calls[11])).labelled(|_| Some(("status", "out-of-range"))),
+    grpc_calls(|b| Whole(b.calls[12])).labelled(|_| Some(("status", "unimplemented"))),
+    grpc_calls(|b| Whole(b.calls[13])).labelled(|_| Some(("status", "internal"))),
+    grpc_calls(|b| Whole(b.calls[14])).labelled(|_| Some(("status", "unavailable"))),
+    grpc_calls(|b| Whole(b.calls[15])).labelled(|_| Some(("status", "data-loss"))),
+    grpc_calls(|b| Whole(b.calls[16])).labelled(|_| Some(("status", "unauthenticated"))),
+];
+
+const fn grpc_calls(value: fn(&BackendStatus) -> Value) -> Metric<BackendStatus> {
+    Metric::new("evenkeel_backend_grpc_calls", Counter, value, "gRPC calls that it answered, where there were any")
+}
+
 fn start_time(process: &ProcessStatus) -> Value {
     let since = process.started.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     Real(since.as_secs_f64())
@@ -414,6 +499,13 @@ impl Collector for Scrape {
         encode(&mut encoder, PROCESS, &[(Vec::new(), &status.process)])?;
         let listeners: Vec<_> = status.listeners.iter().map(|l| (vec![("listener", l.name.as_str())], l)).collect();
         encode(&mut encoder, LISTENER, &listeners)?;
+        let certificates: Vec<_> = status
+            .listeners
+            .iter()
+            .flat_map(|l| l.tls.iter().flat_map(|tls| &tls.certificates).map(|c| (l.name.as_str(), c)))
+            .map(|(l, c)| (vec![("listener", l), ("name", c.name.as_str()), ("serial", c.serial.as_str())], c))
+            .collect();
+        encode(&mut encoder, CERTIFICATE, &certificates)?;
         let routes: Vec<_> = status.routes.iter().map(|route| (vec![("route", route.name.as_str())], route)).collect();
         encode(&mut encoder, ROUTE, &routes)?;
         let pools: Vec<_> = status.pools.iter().map(|pool| (vec![("pool", pool.name.as_str())], pool)).collect();
@@ -424,7 +516,10 @@ impl Collector for Scrape {
             .flat_map(|pool| pool.backends.iter().map(|backend| (pool.name.as_str(), backend)))
             .map(|(pool, backend)| (vec![("pool", pool), ("backend", backend.name.as_str())], backend))
             .collect();
-        encode(&mut encoder, BACKEND, &backends)
+        encode(&mut encoder, BACKEND, &backends)?;
+        let answers_calls = |backend: &BackendStatus| backend.calls.iter().any(|&calls| calls > 0);
+        let callees: Vec<_> = backends.into_iter().filter(|(_, backend)| answers_calls(backend)).collect();
+        encode(&mut encoder, CALLS, &callees)
     }
 }
 
@@ -501,9 +596,15 @@ mod tests {
         [
             lines(PROCESS, &[], &status.process),
             lines(LISTENER, &["listener"], &status.listeners[0]),
+            lines(
+                CERTIFICATE,
+                &["listener", "name", "serial"],
+                &status.listeners[0].tls.as_ref().unwrap().certificates[0],
+            ),
             lines(ROUTE, &["route"], &status.routes[0]),
             lines(POOL, &["pool"], &status.pools[0]),
             lines(BACKEND, &["pool", "backend"], &status.pools[0].backends[0]),
+            lines(CALLS, &["pool", "backend"], &status.pools[0].backends[0]),
         ]
         .concat()
     }
@@ -546,6 +647,7 @@ mod tests {
         assert_eq!(value("evenkeel_backend_first_byte_seconds_total", backend), Some(2.5));
         assert_eq!(value("evenkeel_backend_ready", backend), Some(1.0));
         assert_eq!(value("evenkeel_backend_state", &format!("{backend},state=\"ready\"")), Some(1.0));
+        assert_eq!(value("evenkeel_backend_grpc_calls_total", &format!("{backend},status=\"unavailable\"")), Some(3.0));
         assert_eq!(value("evenkeel_connections", ""), Some(12.0));
     }
 

@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
 
 use control::{
-    BackendStatus, CircuitFigures, ListenerStatus, PoolStatus, Position, ProcessState, ProcessStatus, QueueFigures,
-    State, Status,
+    BackendStatus, CertificateStatus, CircuitFigures, ListenerStatus, PoolStatus, Position, ProcessState,
+    ProcessStatus, QueueFigures, State, Status, TlsStatus,
 };
 use policy::plan::{
     AccessLog, Address, Admin, Backend, HealthCheck, Limits, LogTarget, LogWrite, Plan, PolicyKind, Pool, Wanted,
@@ -73,6 +73,19 @@ fn process(started: SystemTime) -> ProcessStatus {
     }
 }
 
+fn certificate() -> CertificateStatus {
+    CertificateStatus {
+        name: "shop.example".to_owned(),
+        names: vec!["shop.example".to_owned(), "*.shop.example".to_owned()],
+        kind: "ecdsa",
+        issuer: "CN=An Authority".to_owned(),
+        serial: "0a1b".to_owned(),
+        file: "/etc/evenkeel/certs/shop.pem".into(),
+        not_after: 2_000_000_000,
+        stapled: true,
+    }
+}
+
 fn listener() -> ListenerStatus {
     ListenerStatus {
         name: "web".to_owned(),
@@ -86,6 +99,8 @@ fn listener() -> ListenerStatus {
         limited: 28,
         would_limit: 29,
         over_client_limit: 30,
+        calls: 40,
+        failed_calls: 4,
         http2: 25,
         calmed: 2,
         shed: 31,
@@ -100,6 +115,19 @@ fn listener() -> ListenerStatus {
         aborted: 11,
         truncated: 13,
         tunnels: 14,
+        handshakes: 50,
+        resumed: 51,
+        handshake_failures: 52,
+        handshake_timeouts: 53,
+        handshakes_refused: 54,
+        plain_requests: 55,
+        tls: Some(TlsStatus {
+            preset: "intermediate",
+            certificates: vec![certificate()],
+            reloads: 56,
+            failed_reloads: 57,
+            error: None,
+        }),
     }
 }
 
@@ -134,6 +162,7 @@ fn ready(since: SystemTime) -> BackendStatus {
         sent_bytes: 20,
         received_bytes: 21,
         first_byte_us: 2_500_000,
+        calls: [30, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 3, 0, 0],
     }
 }
 

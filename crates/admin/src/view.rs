@@ -6,6 +6,8 @@ use control::{BackendStatus, ListenerStatus, PoolStatus, ProcessStatus};
 use policy::overload::Shortage;
 use serde::Serialize;
 
+use crate::certificates::Tls;
+
 /// `GET /api/v1/status`.
 #[derive(Serialize)]
 pub(crate) struct Status<'a> {
@@ -67,6 +69,8 @@ struct Listener<'a> {
     limited: u64,
     would_limit: u64,
     over_client_limit: u64,
+    calls: u64,
+    failed_calls: u64,
     http2: u64,
     calmed: u64,
     shed: u64,
@@ -81,6 +85,13 @@ struct Listener<'a> {
     aborted: u64,
     truncated: u64,
     tunnels: u64,
+    handshakes: u64,
+    resumed: u64,
+    handshake_failures: u64,
+    handshake_timeouts: u64,
+    handshakes_refused: u64,
+    plain_requests: u64,
+    tls: Tls<'a>,
 }
 
 #[derive(Serialize)]
@@ -144,6 +155,8 @@ struct Backend<'a> {
     sent_bytes: u64,
     received_bytes: u64,
     first_byte_mean_ms: Option<f64>,
+    calls: u64,
+    failed_calls: u64,
 }
 
 /// A field of the status.
@@ -230,6 +243,8 @@ pub(crate) const FIELDS: &[Field] = &[
         Kind::Whole,
         "connections refused because limits.client_connections was reached",
     ),
+    field("Listener", "calls", Kind::Whole, "gRPC calls that ended with a status"),
+    field("Listener", "failed_calls", Kind::Whole, "those of them whose status is not ok, told by a backend or by us"),
     field("Listener", "http2", Kind::Whole, "connections that speak HTTP/2"),
     field("Listener", "calmed", Kind::Whole, "HTTP/2 connections cut off for needless work (ENHANCE_YOUR_CALM)"),
     field("Listener", "shed", Kind::Whole, "idle connections closed to make room for new ones"),
@@ -249,6 +264,31 @@ pub(crate) const FIELDS: &[Field] = &[
     field("Listener", "aborted", Kind::Whole, "exchanges whose client went away before the end"),
     field("Listener", "truncated", Kind::Whole, "answers cut short because the backend failed in the middle"),
     field("Listener", "tunnels", Kind::Whole, "tunnels opened (101)"),
+    field("Listener", "handshakes", Kind::Whole, "TLS handshakes finished"),
+    field("Listener", "resumed", Kind::Whole, "TLS handshakes that took up an earlier session"),
+    field("Listener", "handshake_failures", Kind::Whole, "TLS handshakes that failed, or were none"),
+    field("Listener", "handshake_timeouts", Kind::Whole, "TLS handshakes that took too long"),
+    field(
+        "Listener",
+        "handshakes_refused",
+        Kind::Whole,
+        "connections closed because too many waited for their TLS handshake",
+    ),
+    field("Listener", "plain_requests", Kind::Whole, "requests in plain text that were told to speak TLS (400)"),
+    field("Listener", "tls", Kind::Object("Tls"), "its certificates"),
+    field("Tls", "preset", Kind::TextOrNull, "modern or intermediate; null where it speaks plain text"),
+    field("Tls", "certificates", Kind::Objects("Certificate"), "certificates, the default first"),
+    field("Tls", "reloads", Kind::Whole, "times that files changed and were taken"),
+    field("Tls", "failed_reloads", Kind::Whole, "times that files changed and could not be taken"),
+    field("Tls", "error", Kind::TextOrNull, "why the last change was not taken; what was before is in force"),
+    field("Certificate", "name", Kind::Text, "its first name, else its subject"),
+    field("Certificate", "names", Kind::Texts, "host names it is for"),
+    field("Certificate", "kind", Kind::Text, "ecdsa, rsa or ed25519"),
+    field("Certificate", "issuer", Kind::Text, "who issued it"),
+    field("Certificate", "serial", Kind::Text, "its serial number in hexadecimal"),
+    field("Certificate", "file", Kind::Text, "the file it came from"),
+    field("Certificate", "until_ms", Kind::Whole, "until when it is valid, Unix time in milliseconds"),
+    field("Certificate", "stapled", Kind::Flag, "whether an OCSP answer is stapled to it"),
     field("Route", "name", Kind::Text, "which route it is"),
     field("Route", "limited", Kind::Whole, "requests refused by its rate limit (429)"),
     field("Route", "would_limit", Kind::Whole, "requests that its rate limit with dry_run would have refused"),
@@ -324,6 +364,8 @@ pub(crate) const FIELDS: &[Field] = &[
         Kind::NumberOrNull,
         "mean milliseconds from attempt to first byte since the start; null before the first answer",
     ),
+    field("Backend", "calls", Kind::Whole, "gRPC calls that it answered; their statuses are in the metrics"),
+    field("Backend", "failed_calls", Kind::Whole, "those of them whose status is not ok"),
     field("Blocks", "blocks", Kind::Objects("Block"), "by network; after a change, those that it made or lifted"),
     field("Blocks", "limit", Kind::Whole, "networks that may be blocked at once"),
     field("Blocks", "notes", Kind::Texts, "what a change did that may not be meant"),
@@ -404,6 +446,8 @@ impl<'a> From<&'a ListenerStatus> for Listener<'a> {
             limited: listener.limited,
             would_limit: listener.would_limit,
             over_client_limit: listener.over_client_limit,
+            calls: listener.calls,
+            failed_calls: listener.failed_calls,
             http2: listener.http2,
             calmed: listener.calmed,
             shed: listener.shed,
@@ -418,6 +462,13 @@ impl<'a> From<&'a ListenerStatus> for Listener<'a> {
             aborted: listener.aborted,
             truncated: listener.truncated,
             tunnels: listener.tunnels,
+            handshakes: listener.handshakes,
+            resumed: listener.resumed,
+            handshake_failures: listener.handshake_failures,
+            handshake_timeouts: listener.handshake_timeouts,
+            handshakes_refused: listener.handshakes_refused,
+            plain_requests: listener.plain_requests,
+            tls: Tls::of(listener.tls.as_ref()),
         }
     }
 }
@@ -500,6 +551,8 @@ impl<'a> From<&'a BackendStatus> for Backend<'a> {
             sent_bytes: backend.sent_bytes,
             received_bytes: backend.received_bytes,
             first_byte_mean_ms: backend.first_byte_mean_ms().map(|mean| (mean * 1e3).round() / 1e3),
+            calls: backend.calls.iter().sum(),
+            failed_calls: backend.calls.iter().skip(1).sum(),
         }
     }
 }

@@ -38,7 +38,7 @@ struct Found {
 pub(crate) fn load(loading: &mut Loading<'_>, folder: &Path, entries: Vec<PathBuf>) {
     let mut found = Found::default();
     let mut paths = Vec::new();
-    for entry in entries {
+    for entry in entries.into_iter().filter(|entry| !is_hidden(entry)) {
         match loading.files.list(&entry) {
             Some(inner) => paths.extend(inner.into_iter().filter(|path| loading.files.list(path).is_none())),
             None => paths.push(entry),
@@ -53,11 +53,14 @@ pub(crate) fn load(loading: &mut Loading<'_>, folder: &Path, entries: Vec<PathBu
     pair(loading, found, folder);
 }
 
-/// Hidden files are those of editors, and of Kubernetes while it changes the others.
+/// Hidden files are those of editors; in hidden folders Kubernetes keeps what the links beside them lead to.
+fn is_hidden(path: &Path) -> bool {
+    path.file_name().is_none_or(|name| name.to_string_lossy().starts_with('.'))
+}
+
 fn is_visible(path: &Path) -> bool {
-    let hidden = path.file_name().is_none_or(|name| name.to_string_lossy().starts_with('.'));
     let ending = path.extension().map(|ending| ending.to_string_lossy().to_ascii_lowercase());
-    !hidden && ending.is_some_and(|ending| ENDINGS.contains(&ending.as_str()) || ending == "ocsp")
+    !is_hidden(path) && ending.is_some_and(|ending| ENDINGS.contains(&ending.as_str()) || ending == "ocsp")
 }
 
 fn take_file(loading: &mut Loading<'_>, found: &mut Found, path: PathBuf) {

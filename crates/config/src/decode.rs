@@ -343,7 +343,10 @@ fn unknown(section: &'static Section, table: &str, name: &str) -> Problem {
     if let Some(near) = nearest(name, section.names()) {
         return problem.remedy(format!("did you mean `{near}`?"));
     }
-    let elsewhere = keys::sections().into_iter().find(|section| section.find(name).is_some());
+    /// Words that mean something else in each table that has them.
+    const GENERAL: [&str; 1] = ["key"];
+    let mut sections = keys::sections().into_iter().filter(|_| !GENERAL.contains(&name));
+    let elsewhere = sections.find(|section| section.find(name).is_some());
     match elsewhere {
         Some(section) => problem.remedy(format!("`{name}` belongs to: {}", section.heading)),
         None => problem.remedy_if(suggestion(name, section.names())),

@@ -261,7 +261,8 @@ impl Keeper {
         };
         let hosts: Vec<_> =
             pool.backends.iter().map(|backend| host(&backend.address).filter(|_| backend.tls)).collect();
-        Back::new(tls, &hosts, believed, identity).map_err(|error| error.to_string())
+        let back = Back::new(tls, &hosts, believed, identity).map_err(|error| error.to_string())?;
+        Ok(back.speaking_http2(|backend| pool.backends[backend].http2))
     }
 }
 
@@ -321,6 +322,3 @@ impl std::fmt::Debug for Keeper {
         f.debug_struct("Keeper").field("bundles", &self.bundles).finish_non_exhaustive()
     }
 }
-
-#[cfg(test)]
-mod tests;

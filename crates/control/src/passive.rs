@@ -110,9 +110,10 @@ impl Desk {
                 Against::Ejected { reason, until }
             }
         };
-        let is_ejected = matches!(against, Against::Ejected { .. });
+        // Who is spared fails still: with that forgotten, the others would no longer fail as it does.
+        let is_clear = matches!(against, Against::Nothing);
         let was_ejected = self.backends.rule(seat, against, machine.tally(seat.backend));
-        if was_ejected && !is_ejected {
+        if was_ejected && is_clear {
             shared.backends[seat.backend].passive.forget();
         }
         shared.offer_trial(seat.backend, offer);

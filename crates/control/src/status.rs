@@ -11,6 +11,7 @@ use engine::counters::{BackendCounters, Counter, ListenerCounters, WorkerCounter
 use engine::{CircuitFigures, Engine, QueueFigures, Shared};
 use policy::breaker::Position;
 use policy::plan::{Listener, ListenerId, Plan, Pool, PoolId, Route};
+use wire::grpc;
 
 use crate::access_log::Losses;
 use crate::backends::{Backends, Event, Record, State};
@@ -121,6 +122,8 @@ pub struct ListenerStatus {
     pub limited: u64,
     pub would_limit: u64,
     pub over_client_limit: u64,
+    pub calls: u64,
+    pub failed_calls: u64,
     pub http2: u64,
     pub calmed: u64,
     pub shed: u64,
@@ -212,6 +215,8 @@ pub struct BackendStatus {
     pub received_bytes: u64,
     /// Microseconds from attempt to first byte, summed over `requests`.
     pub first_byte_us: u64,
+    /// gRPC calls that it answered, by the code of their status.
+    pub calls: [u64; grpc::Status::ALL.len()],
 }
 
 impl BackendStatus {
@@ -359,6 +364,8 @@ impl ProcessRecord {
             limited: sum(|c| &c.limited),
             would_limit: sum(|c| &c.would_limit),
             over_client_limit: sum(|c| &c.over_client_limit),
+            calls: sum(|c| &c.calls),
+            failed_calls: sum(|c| &c.failed_calls),
             http2: sum(|c| &c.http2),
             calmed: sum(|c| &c.calmed),
             shed: sum(|c| &c.shed),
@@ -440,6 +447,7 @@ impl ProcessRecord {
             sent_bytes: sum(|c| &c.sent_bytes),
             received_bytes: sum(|c| &c.received_bytes),
             first_byte_us: sum(|c| &c.first_byte_us),
+            calls: std::array::from_fn(|code| self.sum(|worker| &worker.calls[pool][index].0[code])),
         }
     }
 

@@ -3,6 +3,7 @@
 //! Owns the code, the status and the RFC 9209 error type of each cause, and the sentence for people.
 
 use policy::overload::Shortage;
+use wire::grpc;
 
 use crate::tls::TlsFault;
 
@@ -69,6 +70,8 @@ pub(crate) enum Cause {
     FirstByteTimeout,
     /// The whole exchange took too long.
     TotalTimeout,
+    /// A gRPC call took longer than its client waits.
+    Deadline,
     /// The backend was declared down while we waited for its answer.
     BackendDown,
     /// The backend's answer is no HTTP.
@@ -136,6 +139,43 @@ impl Cause {
     /// The error type of `Proxy-Status` (RFC 9209, section 2.3).
     pub(crate) fn proxy_error(self) -> &'static str {
         self.meaning().error
+    }
+
+    /// The status that a gRPC client gets (docs/grpc.md shows the table).
+    pub(crate) fn grpc_status(self) -> grpc::Status {
+        use grpc::Status;
+        match self {
+            Self::BadRequest { status: 413 | 414 | 431, .. }
+            | Self::BodyTooLarge
+            | Self::RateLimited { .. }
+            | Self::Overload(_)
+            | Self::QueueFull
+            | Self::QueueShed => Status::ResourceExhausted,
+            Self::BadRequest { .. } | Self::BadRewrite | Self::Malformed(_) => Status::Internal,
+            Self::HeaderTimeout
+            | Self::BodyTimeout
+            | Self::BodyTooSlow
+            | Self::FirstByteTimeout
+            | Self::TotalTimeout
+            | Self::Deadline
+            | Self::IdleTimeout => Status::DeadlineExceeded,
+            Self::Blocked(_) => Status::PermissionDenied,
+            Self::NoRoute | Self::NoWebSocket => Status::Unimplemented,
+            Self::NoBackend
+            | Self::NoneReady
+            | Self::CircuitOpen { .. }
+            | Self::QueueTimeout
+            | Self::Unresolved
+            | Self::ConnectFailed
+            | Self::BadCertificate(_)
+            | Self::TlsFailed(_)
+            | Self::ConnectTimeout
+            | Self::LocalExhausted
+            | Self::Reset
+            | Self::BackendDown
+            | Self::Truncated => Status::Unavailable,
+            Self::ClientStalled | Self::ClientTooSlow | Self::ClientGone => Status::Cancelled,
+        }
     }
 
     /// What to tell people.
@@ -235,6 +275,7 @@ impl Cause {
             Self::TotalTimeout => {
                 (504, "total-timeout", "http_response_timeout", "the exchange took longer than allowed")
             }
+            Self::Deadline => (504, "deadline", "http_response_timeout", "the call took longer than its client waits"),
             Self::BackendDown => {
                 (502, "backend-down", "destination_unavailable", "the backend went down before it answered")
             }
@@ -257,7 +298,7 @@ impl Cause {
 mod tests {
     use super::{Cause, Shortage, TlsFault, Whom, Whose};
 
-    const ALL: [Cause; 33] = [
+    const ALL: [Cause; 34] = [
         Cause::BadRequest { status: 400, why: "" },
         Cause::HeaderTimeout,
         Cause::BodyTimeout,
@@ -284,6 +325,7 @@ mod tests {
         Cause::Reset,
         Cause::FirstByteTimeout,
         Cause::TotalTimeout,
+        Cause::Deadline,
         Cause::BackendDown,
         Cause::Malformed(""),
         Cause::Truncated,
@@ -304,5 +346,16 @@ mod tests {
         }
         let rows = page.lines().skip_while(|line| *line != "## Causes").filter(|line| line.starts_with("| `"));
         assert_eq!(rows.count(), ALL.len() + 1, "one row a cause, and the heading");
+    }
+
+    #[test]
+    fn the_page_about_grpc_tells_the_status_of_every_cause() {
+        let page = include_str!("../../../docs/grpc.md");
+        for cause in ALL {
+            let status = cause.grpc_status();
+            let row = page.lines().find(|line| line.starts_with(&format!("| {} `{}` |", status.code(), status.name())));
+            let row = row.unwrap_or_else(|| panic!("docs/grpc.md lacks the status `{}`", status.name()));
+            assert!(row.contains(&format!("`{}`", cause.code())), "`{}` in: {row}", cause.code());
+        }
     }
 }

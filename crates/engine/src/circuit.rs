@@ -11,6 +11,7 @@ use std::time::{Duration, SystemTime};
 
 use policy::breaker::{Admission, Breaker, Changed, Counts, Outcome, Position};
 use policy::plan::{self, PoolId};
+use wire::grpc::{Status, Statuses};
 
 use crate::clock::Instant;
 use crate::report::Report;
@@ -25,6 +26,7 @@ pub(crate) struct Circuit {
     refused_until_ms: AtomicU64,
     slot_ms: u64,
     statuses: Box<[u16]>,
+    grpc: Statuses,
     machine: Mutex<Breaker>,
 }
 
@@ -69,6 +71,7 @@ impl Circuit {
             refused_until_ms: AtomicU64::new(0),
             slot_ms: machine.slot_ms(),
             statuses: terms.statuses.clone().into(),
+            grpc: terms.grpc,
             machine: Mutex::new(machine),
         }
     }
@@ -77,9 +80,9 @@ impl Circuit {
         self.closed.load(Ordering::Acquire)
     }
 
-    /// Whether an answer with this status counts as a failure.
-    pub(crate) fn counts(&self, status: u16) -> bool {
-        self.statuses.contains(&status)
+    /// Whether an answer with this status, and one of gRPC if it has that, counts as a failure.
+    pub(crate) fn counts(&self, status: u16, call: Option<Status>) -> bool {
+        self.statuses.contains(&status) || call.is_some_and(|status| self.grpc.contains(status))
     }
 
     pub(crate) fn figures(&self) -> CircuitFigures {

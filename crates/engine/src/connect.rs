@@ -8,11 +8,13 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
 
+use policy::plan::PoolId;
 use tokio::net::{TcpStream, UnixStream};
 
 use crate::cause::Cause;
 use crate::stream::Stream;
 use crate::tls::{Settings, Step, TlsFault};
+use crate::worker::Worker;
 
 /// Why there is no connection.
 #[derive(Clone, Debug)]
@@ -56,8 +58,21 @@ pub(crate) async fn over_tcp(address: SocketAddr) -> io::Result<Stream> {
     Ok(Stream::Tcp(tcp))
 }
 
-/// Makes a connection one over TLS. The caller bounds the time.
-pub(crate) async fn over_tls(
+/// The connection as the backend is spoken to: as it is, or over TLS. The caller bounds the time.
+#[inline]
+pub(crate) async fn as_wanted(
+    worker: &Worker,
+    socket: Stream,
+    (pool, backend): (PoolId, usize),
+) -> Result<Stream, ConnectError> {
+    if !worker.plan.pool(pool).backends[backend].tls {
+        return Ok(socket);
+    }
+    let secured = over_tls(socket, &worker.shared.tls, (pool.0 as usize, backend));
+    secured.await.map_err(ConnectError::Tls)
+}
+
+async fn over_tls(
     mut socket: Stream,
     settings: &Settings,
     (pool, backend): (usize, usize),
@@ -70,6 +85,9 @@ pub(crate) async fn over_tls(
         match step.map_err(|error| TlsFault::of(&error))? {
             Step::Done => {
                 sent.map_err(|_| TlsFault::Closed)?;
+                if !back.is_agreed(backend, stage.agreed().alpn_protocol()) {
+                    return Err(TlsFault::NoHttp2);
+                }
                 let stream = stage.finish(socket).map_err(|error| TlsFault::of(&error))?;
                 return Ok(Stream::Tls(Box::new(stream)));
             }

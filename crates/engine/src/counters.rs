@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use policy::overload::Shortage;
 use policy::plan::{Plan, Urgency};
+use wire::grpc::Status;
 
 /// A number that only one thread changes.
 #[derive(Debug, Default)]
@@ -127,6 +128,10 @@ counters! {
         slow_bodies,
         /// Exchanges cut because their client took the answer more slowly than `floors.drain`.
         slow_readers,
+        /// gRPC calls that ended with a status.
+        calls,
+        /// Those of them that ended with another than `ok`, told by a backend or by us.
+        failed_calls,
         /// Connections that speak HTTP/2.
         http2,
         /// Those of them that were cut off for making more work than anybody needs (ENHANCE_YOUR_CALM).
@@ -162,11 +167,17 @@ counters! {
     }
 }
 
+/// Of the gRPC calls that one backend answered in one worker: by the status that it gave, in the order of the codes.
+#[derive(Debug, Default)]
+pub struct CallCounters(pub [Counter; Status::ALL.len()]);
+
 /// Of one worker.
 #[derive(Debug)]
 pub struct WorkerCounters {
     /// By pool and backend.
     pub pools: Vec<Vec<BackendCounters>>,
+    /// Ends of gRPC calls, by pool and backend.
+    pub calls: Vec<Vec<CallCounters>>,
     /// By pool.
     pub circuits: Vec<CircuitCounters>,
     /// By listener.
@@ -185,6 +196,7 @@ impl WorkerCounters {
     pub fn new(plan: &Plan) -> Self {
         Self {
             pools: plan.pools.iter().map(|p| p.backends.iter().map(|_| BackendCounters::default()).collect()).collect(),
+            calls: plan.pools.iter().map(|p| p.backends.iter().map(|_| CallCounters::default()).collect()).collect(),
             circuits: plan.pools.iter().map(|_| CircuitCounters::default()).collect(),
             listeners: plan.listeners.iter().map(|_| ListenerCounters::default()).collect(),
             routes: plan.routes.iter().map(|_| RouteCounters::default()).collect(),

@@ -21,7 +21,7 @@ pub(crate) const SKIP: Duration = Duration::from_millis(250);
 pub struct Passive {
     /// Failures before a good head, in a row.
     failures: AtomicU32,
-    /// Answers cut short, in a row.
+    /// Answers that ended badly, in a row.
     cuts: AtomicU32,
     /// The last fault's code; 0 for none.
     fault: AtomicU16,
@@ -77,7 +77,7 @@ impl Passive {
     /// Counts a failure. Returns how many there are in a row.
     pub(crate) fn failed(&self, fault: Fault) -> u32 {
         self.fault.store(fault.code(), Ordering::Relaxed);
-        let count = if fault == Fault::Truncated { &self.cuts } else { &self.failures };
+        let count = if fault.is_at_end() { &self.cuts } else { &self.failures };
         count.fetch_add(1, Ordering::Relaxed).saturating_add(1)
     }
 

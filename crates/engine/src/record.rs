@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use policy::plan::LogWrite;
 use serde::Serialize;
+use wire::grpc::Status;
 use wire::head::Version;
 
 use crate::cause::Cause;
@@ -33,6 +34,9 @@ struct Line<'a> {
     cause: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     detail: Option<&'static str>,
+    /// How a gRPC call ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    grpc_status: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     route: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -112,6 +116,10 @@ fn count<D: Downstream>(worker: &Worker, down: &D, facts: &Facts) {
         5 => counters.status_5xx.add(1),
         _ => {}
     }
+    if let Some(status) = facts.call.and_then(|call| call.status) {
+        counters.calls.add(1);
+        counters.failed_calls.add(u64::from(status != Status::Ok));
+    }
     match facts.cause {
         Some(Cause::ClientGone | Cause::ClientStalled) => counters.aborted.add(1),
         Some(Cause::BodyTooSlow) => counters.slow_bodies.add(1),
@@ -143,6 +151,7 @@ fn line<D: Downstream>(worker: &Worker, down: &D, facts: &Facts) -> String {
         status: facts.status,
         cause: facts.cause.map(Cause::code),
         detail: facts.cause.map(Cause::sentence),
+        grpc_status: facts.call.and_then(|call| call.status).map(Status::name),
         route: facts.route.map(|id| worker.plan.route(id).name.as_str()),
         pool: pool.map(|pool| pool.name.as_str()),
         backend: pool.zip(facts.backend).map(|(pool, backend)| pool.backends[backend].name.as_str()),

@@ -163,6 +163,10 @@ pub(crate) trait Downstream: Source + Sink {
     fn become_tunnel(&mut self);
     /// Ready when the client has gone away; asked while nothing is read from it.
     fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()>;
+    /// Whether it is known without a look that the client has gone away, even while there is more to be read.
+    fn has_left(&self) -> bool {
+        false
+    }
     /// Limits what may still be read of the request body.
     fn limit_body(&mut self, bytes: Option<u64>);
     /// Whole lines for backends about the certificate that the client has shown; none where it is not asked for one.

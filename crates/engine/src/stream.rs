@@ -68,6 +68,7 @@ impl Stream {
     }
 
     /// Reads once; 0 is the end of the stream.
+    #[inline]
     pub(crate) fn poll_read(&mut self, cx: &mut Context<'_>, room: &mut [u8]) -> Poll<io::Result<usize>> {
         let mut buf = ReadBuf::new(room);
         let read = match self {
@@ -80,6 +81,7 @@ impl Stream {
     }
 
     /// Writes once, perhaps less than all.
+    #[inline]
     pub(crate) fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         match self {
             Self::Tcp(tcp) => Pin::new(tcp).poll_write(cx, bytes),
@@ -139,6 +141,7 @@ impl Stream {
     }
 
     /// Ready when there is something to read, be it the end of the stream.
+    #[inline]
     pub(crate) fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
             Self::Tcp(tcp) => tcp.poll_read_ready(cx),
@@ -148,6 +151,7 @@ impl Stream {
     }
 
     /// What has come on an idle connection, as far as the last look at the kernel's events tells.
+    #[inline]
     pub(crate) fn rest(&mut self) -> Rest {
         let mut byte = [0];
         let read = match self {

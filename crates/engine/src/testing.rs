@@ -55,6 +55,7 @@ fn everything() -> Route {
         reset: true,
         timeout: true,
         statuses: vec![502, 503],
+        grpc: Default::default(),
         budget_percent: 20,
         body_buffer: 64 * 1024,
     };

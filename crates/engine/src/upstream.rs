@@ -8,6 +8,7 @@ use std::io;
 use std::task::{Context, Poll};
 
 use wire::h1::Limits;
+use wire::h2::ErrorCode;
 use wire::head::{Answer, Method};
 
 use crate::buffers::Buffers;
@@ -85,6 +86,14 @@ impl<'w> BackendLink<'w> {
         match self {
             Self::Http1(link) => link.unsent_body(),
             Self::Http2(stream) => stream.unsent_body().map(Cow::from),
+        }
+    }
+
+    /// With which code the backend has broken off, where it can say so.
+    pub(crate) fn cut_by(&self) -> Option<ErrorCode> {
+        match self {
+            Self::Http1(_) => None,
+            Self::Http2(stream) => stream.cut_by(),
         }
     }
 

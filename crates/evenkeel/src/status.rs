@@ -50,6 +50,23 @@ struct Listener {
     requests: u64,
     status_4xx: u64,
     status_5xx: u64,
+    #[serde(default)]
+    tls: Tls,
+}
+
+#[derive(Debug, Default, Deserialize)]
+struct Tls {
+    certificates: Vec<Certificate>,
+    error: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Certificate {
+    name: String,
+    kind: String,
+    issuer: String,
+    file: String,
+    until_ms: i64,
 }
 
 #[derive(Debug, Deserialize)]
@@ -117,6 +134,7 @@ fn tables(status: &Status, now: SystemTime) -> String {
     let mut text = summary(&status.process);
     text.push_str(&overload(&status.process.overload));
     text.push_str(&listeners(&status.listeners));
+    text.push_str(&certificates(&status.listeners, now));
     for pool in &status.pools {
         // Writing to a String cannot fail.
         let _ = write!(
@@ -190,6 +208,35 @@ fn listeners(listeners: &[Listener]) -> String {
         ]);
     }
     columns.text()
+}
+
+/// The certificates of all listeners, and why a change was not taken.
+fn certificates(listeners: &[Listener], now: SystemTime) -> String {
+    const DAY_MS: i64 = 24 * 60 * 60 * 1000;
+    let mut text = String::new();
+    let mut columns =
+        Columns::new(&[("CERTIFICATE", Left), ("KIND", Left), ("EXPIRES", Right), ("ISSUER", Left), ("FILE", Left)]);
+    let now_ms = now.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_millis());
+    let now_ms = i64::try_from(now_ms).unwrap_or(i64::MAX);
+    let mut any = false;
+    for listener in listeners {
+        if let Some(error) = &listener.tls.error {
+            // Writing to a String cannot fail.
+            let _ = write!(text, "\nlistener {}: CERTIFICATES NOT TAKEN: {error}\n", listener.name);
+        }
+        for certificate in &listener.tls.certificates {
+            any = true;
+            let days = (certificate.until_ms - now_ms).div_euclid(DAY_MS);
+            let expires = if certificate.until_ms < now_ms { "EXPIRED".to_owned() } else { format!("in {days} days") };
+            let Certificate { name, kind, issuer, file, .. } = certificate;
+            columns.row([name.clone(), kind.clone(), expires, issuer.clone(), file.clone()]);
+        }
+    }
+    if any {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "\n{}", columns.text());
+    }
+    text
 }
 
 /// Nothing while requests pass.

@@ -73,7 +73,7 @@ enum Why {
 impl Why {
     /// Whether a head is evidence of its own kind; else only a whole answer is.
     fn is_lifted_by_head(self) -> bool {
-        !matches!(self, Self::InARow { fault: Fault::Truncated, .. } | Self::Rate { .. })
+        !matches!(self, Self::Rate { .. }) && !matches!(self, Self::InARow { fault, .. } if fault.is_at_end())
     }
 
     fn is_connect(self) -> bool {

@@ -30,6 +30,7 @@ pub use overload::Overload;
 pub use tiers::{SpillOver, Subset};
 pub use tls::{BackendTls, CertSource, ClientAuth, ListenerTls, Preset, Secret};
 pub use waiting::{Queue, Urgency};
+use wire::grpc::Statuses;
 
 use crate::access::{AccessList, CidrSet};
 use crate::hashing::{HashKey, Hashing};
@@ -286,6 +287,8 @@ pub struct Retry {
     pub timeout: bool,
     /// Answer statuses that are tried again: idempotent methods.
     pub statuses: Vec<u16>,
+    /// Statuses of gRPC calls that are tried again where they came at once.
+    pub grpc: Statuses,
     /// Retries in per cent of requests, over all of a pool, with a floor of 10 a second.
     pub budget_percent: u32,
     /// Bytes of a sent request body that are kept for a repetition.

@@ -4,6 +4,8 @@
 //! engine drives it: it counts each request of a pool, asks after each failed attempt, and performs the verdict. Where the
 //! next attempt goes is the business of [`crate::balance`].
 
+use wire::grpc;
+
 use crate::plan::Retry;
 
 /// How an attempt failed, before its answer was forwarded.
@@ -21,6 +23,8 @@ pub enum Failure {
     BackendDown,
     /// The answer has this status.
     Status(u16),
+    /// The answer to a gRPC call is no more than this status.
+    Grpc(grpc::Status),
     /// The answer is not HTTP, or not to be trusted. Another backend must not be asked: with bad framing nobody knows
     /// what was executed.
     Malformed,
@@ -55,6 +59,7 @@ pub enum Verdict {
 ///
 /// - Nothing is repeated whose body cannot be sent again, nor a malformed answer.
 /// - When the backend has seen no byte, any method is repeated, free of charge.
+/// - A gRPC call that ended at once with a status that the terms name is repeated, within the budget.
 /// - Otherwise only idempotent methods, where the terms say so, within the budget.
 ///
 /// A connection that had gone stale ([`is_stale`]) does not come here: that attempt goes on over a fresh one.
@@ -86,6 +91,8 @@ fn price(terms: &Retry, attempted: &Attempted, failure: Failure) -> Price {
     }
     match failure {
         Failure::Connect | Failure::NothingWritten if terms.connect => Price::Free,
+        // Who names a status says that what ends with it may be repeated.
+        Failure::Grpc(status) if terms.grpc.contains(status) => Price::One,
         _ if attempted.idempotent && is_wanted(terms, failure) => Price::One,
         _ => Price::Forbidden,
     }
@@ -113,7 +120,7 @@ fn is_wanted(terms: &Retry, failure: Failure) -> bool {
         // Without the verdict it would have ended as one of the two.
         Failure::BackendDown => terms.reset || terms.timeout,
         Failure::Status(status) => terms.statuses.contains(&status),
-        Failure::Connect | Failure::NothingWritten | Failure::Malformed => false,
+        Failure::Connect | Failure::NothingWritten | Failure::Grpc(_) | Failure::Malformed => false,
     }
 }
 
@@ -224,6 +231,7 @@ mod tests {
             reset: true,
             timeout: true,
             statuses: vec![502, 503],
+            grpc: Default::default(),
             budget_percent: 20,
             body_buffer: 65536,
         }

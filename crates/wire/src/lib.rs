@@ -1,9 +1,10 @@
-//! What bytes mean: HTTP/1.1 and HTTP/2 messages, the PROXY protocol, certificates.
+//! What bytes mean: HTTP/1.1 and HTTP/2 messages, the PROXY protocol, certificates, what gRPC says in HTTP/2.
 //!
 //! Owns parsing, framing and encoding as pure functions and small machines over byte slices. Sockets, buffers that
 //! grow, deadlines and decisions belong to `engine` and `policy`, which drive it.
 
 mod grammar;
+pub mod grpc;
 pub mod h1;
 pub mod h2;
 pub mod head;

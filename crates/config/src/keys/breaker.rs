@@ -1,6 +1,6 @@
 //! Keys of `[pool.NAME.breaker]`.
 
-use super::eject::STATUSES;
+use super::eject::{GRPC, STATUSES};
 use super::{Default, Kind, Off, Section, key};
 
 const DURATION: Kind = Kind::Duration { off: Off::Refused, min_ms: 10 };
@@ -48,5 +48,6 @@ pub(super) static BREAKER: Section = Section {
             "10",
         ),
         STATUSES,
+        GRPC,
     ],
 };

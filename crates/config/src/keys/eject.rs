@@ -1,5 +1,6 @@
 //! Keys of `[pool.NAME.eject]`.
 
+use super::pool::GRPC_STATUSES;
 use super::{Default, Key, Kind, Off, Section, key};
 
 const DURATION: Kind = Kind::Duration { off: Off::Refused, min_ms: 10 };
@@ -10,6 +11,14 @@ pub(super) const STATUSES: Key = key(
     Default::Is("[502, 503, 504]"),
     "Statuses of answers that count as failures.",
     "[500, 502, 503, 504]",
+);
+
+pub(super) const GRPC: Key = key(
+    "grpc",
+    GRPC_STATUSES,
+    Default::Is("[\"unavailable\"]"),
+    "Statuses of gRPC calls that count as failures.",
+    "[\"unavailable\", \"internal\"]",
 );
 
 pub(super) static EJECT: Section = Section {
@@ -43,6 +52,7 @@ pub(super) static EJECT: Section = Section {
             "30",
         ),
         STATUSES,
+        GRPC,
         key(
             "failure_rate",
             Kind::Either(&[OFF, Kind::Table(&FAILURE_RATE)]),

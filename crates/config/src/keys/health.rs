@@ -9,7 +9,7 @@ const PORT: Kind = Kind::Count { min: 1, max: 65_535 };
 
 pub(crate) static HEALTH: Section = Section {
     heading: "[pool.NAME.health]",
-    about: "The long form of `health`. One of `http`, `alive` and `tcp` says what a probe does; without any it is `alive`. \
+    about: "The long form of `health`. One of `http`, `grpc`, `alive` and `tcp` says what a probe does; without any it is `alive`. \
             What each finds and what it does not: [health](health.md).",
     keys: &[
         key(
@@ -32,6 +32,14 @@ pub(crate) static HEALTH: Section = Section {
             Default::Unset("not this check"),
             "Connects, which a hung process passes; with `expect` it must answer, too.",
             "true",
+        ),
+        key(
+            "grpc",
+            Kind::Either(&[Kind::Flag, Kind::Text(Form::Text)]),
+            Default::Unset("not this check"),
+            "Asks `grpc.health.v1.Health/Check` for this service, or with `true` for the whole server; passes with \
+             `SERVING`. Backends must be of `h2c://` or `h2://`.",
+            "\"shop.Orders\"",
         ),
         key("method", Kind::Text(Form::Method), Default::Unset("`GET`"), "For `http`: the method.", "\"HEAD\""),
         key(
@@ -145,7 +153,6 @@ pub(crate) static HEALTH: Section = Section {
              `down`.",
             "{ port = 9999 }",
         ),
-        not_yet("grpc", "The gRPC health service.", "the nearest is `tcp = true`"),
         not_yet("tls", "A TLS handshake.", "the nearest is `tcp = true`"),
         not_yet("postgres", "A PostgreSQL handshake.", "the nearest is `tcp = true`"),
         not_yet("mysql", "A MySQL handshake.", "the nearest is `tcp = true`"),

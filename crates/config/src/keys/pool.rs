@@ -1,5 +1,7 @@
 //! Keys of `[pool.NAME]`, and those that routes share with it.
 
+use wire::grpc::Status;
+
 use super::breaker::BREAKER;
 use super::eject::{EJECT, OFF};
 use super::health::HEALTH;
@@ -43,7 +45,7 @@ pub(super) static POOL: Section = Section {
             "backends",
             Kind::List(&Kind::Either(&[Kind::Text(Form::Backend), Kind::Table(&BACKEND)])),
             Default::Required,
-            "The servers: `\"host:port\"`, `\"http://host\"`, `\"https://host\"`, `\"unix:/path\"`, or tables. Names are resolved again and \
+            "The servers, 65,535 at most: `\"host:port\"`, `\"http://host\"`, `\"https://host\"`, `\"h2c://host\"`, `\"h2://host\"`, `\"unix:/path\"`, or tables. Names are resolved again and \
              again while running.",
             "[\"10.0.0.11:8080\", { address = \"10.0.0.12:8080\", weight = 2 }]",
         ),
@@ -321,6 +323,7 @@ static RETRY: Section = Section {
         tries(Default::Is("3")),
         per_try(Default::Is("\"off\"")),
         on(Default::Is("[\"connect\", \"reset\", \"timeout\", 502, 503]")),
+        grpc(Default::Is("[]")),
         budget(Default::Is("20")),
         body_buffer(Default::Is("\"64KiB\"")),
     ],
@@ -372,6 +375,16 @@ pub(super) const fn on(default: Default) -> Key {
     let meaning = "What is repeated: `connect` (no connection, or nothing was written), `reset` (it broke before the \
                    first byte of the answer), `timeout` (no first byte in time), and answer statuses.";
     key("on", kind, default, meaning, "[\"connect\", 503]")
+}
+
+/// Statuses of gRPC that say a failure.
+pub(super) const GRPC_STATUSES: Kind = Kind::List(&Kind::Choice { now: GRPC_FAILURES, later: &[] });
+const GRPC_FAILURES: &[&str] = Status::NAMES.as_slice().split_at(1).1;
+
+pub(super) const fn grpc(default: Default) -> Key {
+    let meaning = "Statuses of gRPC calls that are repeated, whatever their method does: only where the answer is no \
+                   more than the status. Requests are kept for it up to `body_buffer`.";
+    key("grpc", GRPC_STATUSES, default, meaning, "[\"unavailable\"]")
 }
 
 pub(super) const fn budget(default: Default) -> Key {

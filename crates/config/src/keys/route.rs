@@ -1,7 +1,7 @@
 //! Keys of `[[route]]`.
 
-use super::pool::{body_buffer, budget, connect, first_byte, hedge, idle, on, per_try, total, tries};
-use super::{CIDRS, Default, Form, Kind, Off, Section, key, not_yet};
+use super::pool::{body_buffer, budget, connect, first_byte, grpc, hedge, idle, on, per_try, total, tries};
+use super::{CIDRS, Default, Form, Kind, Off, Section, key};
 
 const ANY: Default = Default::Unset("any");
 const NONE: Default = Default::Unset("none");
@@ -46,6 +46,14 @@ pub(super) static ROUTE: Section = Section {
             "The normalised path: `\"/about\"` alone, `\"/api/*\"` for `/api` and everything below it, or a regular \
              expression for the whole path.",
             "\"/api/*\"",
+        ),
+        key(
+            "grpc",
+            Kind::OneOrMore(&Kind::Text(Form::Text)),
+            ANY,
+            "gRPC services and methods, in place of `path`: `\"package.Service\"` stands for `\"/package.Service/*\"`, \
+             `\"package.Service/Method\"` for `\"/package.Service/Method\"`.",
+            "[\"shop.Orders\", \"shop.Stock/Watch\"]",
         ),
         key("methods", Kind::OneOrMore(&Kind::Text(Form::Method)), ANY, "Request methods.", "[\"GET\", \"HEAD\"]"),
         key(
@@ -141,7 +149,6 @@ pub(super) static ROUTE: Section = Section {
              `true` stands for `{ request = \"1MiB\", response = \"256KiB\" }`.",
             "{ request = \"1MiB\", response = \"256KiB\" }",
         ),
-        not_yet("grpc", "gRPC services and methods.", "the nearest is `path = \"/package.Service/*\"`"),
     ],
 };
 
@@ -257,7 +264,7 @@ static TIMEOUTS: Section = Section {
 static RETRY: Section = Section {
     heading: "`retry` of a route",
     about: "Retries that differ from the pool's.",
-    keys: &[tries(POOLS), per_try(POOLS), on(POOLS), budget(POOLS), body_buffer(POOLS)],
+    keys: &[tries(POOLS), per_try(POOLS), on(POOLS), grpc(POOLS), budget(POOLS), body_buffer(POOLS)],
 };
 
 static LIMITS: Section = Section {

@@ -3,6 +3,7 @@
 use policy::plan::Breaker;
 
 use super::eject::{on, statuses};
+use super::terms::grpc_statuses;
 use crate::context::Context;
 use crate::diagnostic::{Problem, code};
 use crate::table::Table;
@@ -25,5 +26,6 @@ pub(super) fn of(context: &mut Context<'_>, pool: &Table) -> Option<Option<Break
         max_time,
         trials: table.count("trials")?,
         statuses: statuses(table),
+        grpc: grpc_statuses(table),
     }))
 }

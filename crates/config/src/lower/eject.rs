@@ -2,6 +2,7 @@
 
 use policy::plan::{Eject, FailureRate, LatencyRule};
 
+use super::terms::grpc_statuses;
 use crate::context::Context;
 use crate::diagnostic::{Problem, code};
 use crate::table::{Table, Value};
@@ -22,6 +23,7 @@ pub(super) fn of(context: &mut Context<'_>, pool: &Table) -> Option<Option<Eject
         max_time,
         max_share_percent: table.count("max_share")?,
         statuses: statuses(table),
+        grpc: grpc_statuses(table),
         failure_rate: match on(table, "failure_rate")? {
             Some(rule) => Some(FailureRate { percent: rule.count("percent")?, requests: rule.count("requests")? }),
             None => None,

@@ -52,17 +52,18 @@ fn short(context: &mut Context<'_>, words: Words<'_>) -> Option<Option<ProbeKind
         "off" => Some(None),
         "alive" => Some(Some(ProbeKind::Alive)),
         "tcp" => Some(Some(ProbeKind::Tcp)),
+        "grpc" => Some(Some(ProbeKind::Grpc { service: String::new() })),
         text if text.starts_with('/') => {
             let path = context.take(words.at, path::target(text))?;
             Some(Some(ProbeKind::Http(Box::new(Question::get(&path)))))
         }
         text => {
             let problem = match text {
-                "grpc" | "tls" | "postgres" | "mysql" | "redis" => {
+                "tls" | "postgres" | "mysql" | "redis" => {
                     Problem::not_available(&format!("the check `{text}`"), "the nearest is `health = \"tcp\"`")
                 }
                 _ => Problem::value(format!("`health` cannot be `{text}`"))
-                    .remedy("write a path such as `\"/healthz\"`, or `\"alive\"`, `\"tcp\"` or `\"off\"`"),
+                    .remedy("write a path such as `\"/healthz\"`, or `\"alive\"`, `\"tcp\"`, `\"grpc\"` or `\"off\"`"),
             };
             context.error(words.at, problem);
             None
@@ -74,12 +75,18 @@ fn short(context: &mut Context<'_>, words: Words<'_>) -> Option<Option<ProbeKind
 fn long(context: &mut Context<'_>, table: &Table) -> Option<ProbeKind> {
     let http = table.words("http");
     let chosen = |key: &str| table.flag(key).unwrap_or(false);
-    let count = usize::from(http.is_some()) + usize::from(chosen("alive")) + usize::from(chosen("tcp"));
-    if count > 1 {
-        let problem =
-            Problem::new(code::CONFLICT, "a probe does one thing").remedy("keep one of `http`, `alive` and `tcp`");
+    let grpc = grpc(table);
+    let others = usize::from(chosen("alive")) + usize::from(chosen("tcp"));
+    if usize::from(http.is_some()) + usize::from(grpc.is_some()) + others > 1 {
+        let problem = Problem::new(code::CONFLICT, "a probe does one thing")
+            .remedy("keep one of `http`, `grpc`, `alive` and `tcp`");
         context.error(table.at, problem);
         return None;
+    }
+    if let Some(service) = grpc {
+        refuse(context, table, &OF_HTTP, "http = \"/healthz\"");
+        refuse(context, table, &OF_TCP, "tcp = true");
+        return Some(ProbeKind::Grpc { service });
     }
     match http {
         Some(words) => {
@@ -98,6 +105,24 @@ fn long(context: &mut Context<'_>, table: &Table) -> Option<ProbeKind> {
             Some(ProbeKind::Alive)
         }
     }
+}
+
+/// The service that is asked for where gRPC is; empty for the whole server.
+fn grpc(table: &Table) -> Option<String> {
+    match &table.item("grpc")?.value {
+        Value::Flag(true) => Some(String::new()),
+        Value::Text(service) => Some(service.clone()),
+        _ => None,
+    }
+}
+
+/// Notes that a check needs HTTP/2, but a backend does not speak it.
+pub(super) fn refuse_http1(context: &mut Context<'_>, pool: &Table, backends: &[Backend]) -> Option<()> {
+    let Some(backend) = backends.iter().find(|backend| !backend.http2) else { return Some(()) };
+    let what = format!("`{}` is spoken to over HTTP/1.1, and the check `grpc` needs HTTP/2", backend.name);
+    let remedy = "write its address with `h2c://`, or `h2://` for TLS";
+    context.error(pool.place("health"), Problem::new(code::CONFLICT, what).remedy(remedy));
+    None
 }
 
 /// Notes keys that the chosen probe would not heed.

@@ -75,8 +75,21 @@ fn hosts(context: &mut Context<'_>, route: &Table) -> Option<Vec<HostMatch>> {
     complete(hosts, route, "host")
 }
 
-/// Reads `path`: strings and regular expressions.
+/// Reads `path`, strings and regular expressions, or `grpc`.
 pub(super) fn paths(context: &mut Context<'_>, route: &Table) -> Option<Vec<PathMatch>> {
+    if let Some(at) = route.written("grpc") {
+        if route.written("path").is_some() {
+            let problem = Problem::new(code::CONFLICT, "`grpc` is a short form of `path`, and both are there");
+            context.error(at, problem.remedy("write all of them as `path`: `\"/package.Service/*\"`"));
+            return None;
+        }
+        let methods: Vec<_> = route
+            .all_words("grpc")
+            .filter_map(|words| context.take(words.at, path::method_of_grpc(words.text)))
+            .collect();
+        refuse_empty(context, route, "grpc");
+        return complete(methods, route, "grpc");
+    }
     if route.written("path").is_none() {
         return Some(vec![PathMatch::Any]);
     }

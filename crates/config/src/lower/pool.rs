@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use policy::hashing::{Bound, HashKey, Hashing};
-use policy::plan::{Adaptive, Backend, Caps, Panic, PolicyKind, Pool, ProxyVersion, Queue, SpillOver, Subset, Wanted};
+use policy::plan::{
+    Adaptive, Backend, Caps, Panic, PolicyKind, Pool, ProbeKind, ProxyVersion, Queue, SpillOver, Subset, Wanted,
+};
 
 use super::{breaker, eject, health, tls};
 use crate::context::Context;
@@ -57,6 +59,9 @@ fn one(context: &mut Context<'_>, member: &Member, table: &Table, backends: Vec<
     let health = health::of(context, table)?;
     if health.as_ref().is_some_and(|check| check.port.is_some() || check.agent.is_some()) {
         health::refuse_sockets(context, table, &backends)?;
+    }
+    if health.as_ref().is_some_and(|check| matches!(check.kind, ProbeKind::Grpc { .. })) {
+        health::refuse_http1(context, table, &backends)?;
     }
     let spill_over = spill_over(context, table, &backends);
     let tls = tls::of_pool(context, table, &backends);

@@ -1,6 +1,7 @@
 //! Timeouts and retries: a route's over its pool's over the defaults.
 
 use policy::plan::{BackendTimeouts, Hedge, Retry};
+use wire::grpc::{Status, Statuses};
 
 use crate::context::Context;
 use crate::diagnostic::{Problem, code};
@@ -88,9 +89,18 @@ fn retry(table: &Table, base: Option<&Retry>) -> Option<Retry> {
         reset,
         timeout,
         statuses,
+        grpc: match table.item("grpc") {
+            Some(_) => grpc_statuses(table),
+            None => base?.grpc,
+        },
         budget_percent: table.count("budget").or(base.map(|base| base.budget_percent))?,
         body_buffer: body_buffer?,
     })
+}
+
+/// `grpc`: the named statuses.
+pub(super) fn grpc_statuses(table: &Table) -> Statuses {
+    table.all_words("grpc").filter_map(|words| Status::from_name(words.text)).collect()
 }
 
 /// `on`: the named causes, and the statuses.

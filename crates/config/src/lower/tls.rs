@@ -46,7 +46,7 @@ pub(super) fn of_listener(
     let handshake_timeout = listener.table("timeouts")?.wait("handshake")?;
     let Some(item) = listener.item("tls") else { return Some(None) };
     let mut sources = Vec::new();
-    let mut tls = ListenerTls { certs: Vec::new(), preset: Preset::default(), client: None, handshake_timeout };
+    let (mut preset, mut client) = (Some(Preset::default()), Some(None));
     match item.table() {
         None => places(context, item, &mut sources),
         Some(table) => {
@@ -59,18 +59,18 @@ pub(super) fn of_listener(
             for item in table.list("certs") {
                 places(context, item, &mut sources);
             }
-            tls.preset = preset(table)?;
-            tls.client = client_auth(context, table)?;
+            preset = preset_of(table);
+            client = client_auth(context, table);
         }
     }
-    if sources.is_empty() && !context.has_errors() {
+    if sources.is_empty() && item.table().is_none_or(|table| table.written("cert").is_none()) {
         let problem = Problem::new(code::MISSING_KEY, "`tls` names no certificate")
             .remedy("for example `tls = [\"/etc/evenkeel/certs/\"]` or `tls = { cert = \"…\", key = \"…\" }`");
         context.error(item.at, problem);
     }
-    tls.certs = sources.iter().map(|(_, source)| source.clone()).collect();
-    judge(context, &tls.certs, &sources, found);
-    Some(Some(Box::new(tls)))
+    let certs: Vec<_> = sources.iter().map(|(_, source)| source.clone()).collect();
+    judge(context, &certs, &sources, found);
+    Some(Some(Box::new(ListenerTls { certs, preset: preset?, client: client?, handshake_timeout })))
 }
 
 /// Every source that a value names.
@@ -91,7 +91,7 @@ fn pair(context: &Context<'_>, table: &Table) -> Option<CertSource> {
     Some(CertSource::Pair { cert, key, ocsp })
 }
 
-fn preset(table: &Table) -> Option<Preset> {
+fn preset_of(table: &Table) -> Option<Preset> {
     Some(if table.words("preset")?.text == "modern" { Preset::Modern } else { Preset::Intermediate })
 }
 
@@ -232,22 +232,18 @@ pub(super) fn of_pool(context: &mut Context<'_>, pool: &Table, backends: &[Backe
         return None;
     }
     let ca = match table.written("ca") {
-        Some(_) => authorities(context, table, "ca")?,
-        None => Vec::new(),
+        Some(_) => authorities(context, table, "ca"),
+        None => Some(Vec::new()),
     };
+    let name = table.words("name").map(|words| name(context, words)).transpose().ok();
+    let identity = identity(context, table);
     let unverified = !table.flag("verify")?;
-    if unverified && !ca.is_empty() {
+    if unverified && table.written("ca").is_some() {
         let problem = Problem::new(code::CONFLICT, "`verify = false` believes everybody, whatever `ca` says");
         context.error(table.place("verify"), problem.remedy("keep one of the two"));
         return None;
     }
-    Some(Some(BackendTls {
-        ca,
-        name: table.words("name").map(|words| name(context, words)).transpose().ok()?,
-        identity: identity(context, table)?,
-        unverified,
-        preset: preset(table)?,
-    }))
+    Some(Some(BackendTls { ca: ca?, name: name?, identity: identity?, unverified, preset: preset_of(table)? }))
 }
 
 /// A name to ask for.

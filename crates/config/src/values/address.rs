@@ -193,10 +193,17 @@ mod tests {
 
     #[test]
     fn backends() {
-        let shown = |text| backend(text).unwrap().0.to_string();
+        let shown = |text| backend(text).unwrap().address.to_string();
         assert_eq!(shown("10.0.0.11:8080"), "10.0.0.11:8080");
         assert_eq!(shown("App-1.internal:8080"), "app-1.internal:8080");
         assert_eq!(shown("http://app"), "app:80");
+        let spoken = |text| backend(text).map(|located| (located.tls, located.http2)).unwrap();
+        assert_eq!(
+            [spoken("app:1"), spoken("http://app"), spoken("https://app")],
+            [(false, false), (false, false), (true, false)]
+        );
+        assert_eq!([spoken("h2c://app"), spoken("h2://app")], [(false, true), (true, true)]);
+        assert_eq!((shown("h2c://app"), shown("h2://app")), ("app:80".to_owned(), "app:443".to_owned()));
         assert_eq!(shown("http://app/"), "app:80");
         assert_eq!(shown("http://[fd00::1]"), "[fd00::1]:80");
         assert_eq!(shown("http://10.0.0.1:81"), "10.0.0.1:81");
@@ -209,7 +216,7 @@ mod tests {
         assert_eq!(remedy("10.0.0.1"), "write for instance `\"10.0.0.1:8080\"`");
         assert_eq!(remedy("app"), "write for instance `\"app:8080\"`");
         assert_eq!(remedy("fd00::1"), "write for instance `\"[fd00::1]:8080\"`");
-        assert_eq!(remedy("h2://app"), "the nearest is `https://`, which speaks HTTP/1.1");
+        assert!(remedy("h2://app/x").contains("rewrite"));
         assert_eq!(remedy("srv:_http._tcp.app"), "name the servers one by one");
         assert!(remedy("http://app/x").contains("rewrite"));
         for text in ["", ":80", "app:0", "10.0.0.1:0", "app:x", "a b:80", "unix:", "http://", "app:80:80", "ftp://a:1"]

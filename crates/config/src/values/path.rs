@@ -16,6 +16,23 @@ pub(crate) fn condition(text: &str) -> Result<PathMatch, Problem> {
     Ok(PathMatch::Prefix(prefix.to_owned()))
 }
 
+/// Reads `package.Service` or `package.Service/Method`.
+pub(crate) fn method_of_grpc(text: &str) -> Result<PathMatch, Problem> {
+    let is_name = |name: &str| {
+        let is_word =
+            |word: &str| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+        name.split('.').all(is_word)
+    };
+    match text.split_once('/') {
+        None if is_name(text) => Ok(PathMatch::Prefix(format!("/{text}"))),
+        Some((service, method)) if is_name(service) && is_name(method) && !method.contains('.') => {
+            Ok(PathMatch::Exact(format!("/{text}")))
+        }
+        _ => Err(Problem::value(format!("`{text}` is no gRPC service or method"))
+            .remedy("write `\"package.Service\"` or `\"package.Service/Method\"`")),
+    }
+}
+
 /// Checks a path that stands for itself: absolute, without star and query, and already as the matcher sees paths.
 pub(crate) fn normal(text: &str) -> Result<(), Problem> {
     if text.contains('*') {
@@ -104,6 +121,16 @@ mod tests {
         assert!(matches!(condition("/"), Ok(PathMatch::Exact(path)) if path == "/"));
         assert!(matches!(condition("/api/*"), Ok(PathMatch::Prefix(path)) if path == "/api"));
         assert!(matches!(condition("/*"), Ok(PathMatch::Prefix(path)) if path.is_empty()));
+    }
+
+    #[test]
+    fn services_and_methods_of_grpc_are_paths() {
+        assert!(matches!(method_of_grpc("a.B"), Ok(PathMatch::Prefix(path)) if path == "/a.B"));
+        assert!(matches!(method_of_grpc("Plain"), Ok(PathMatch::Prefix(path)) if path == "/Plain"));
+        assert!(matches!(method_of_grpc("a.v1.B_2/Do_it"), Ok(PathMatch::Exact(path)) if path == "/a.v1.B_2/Do_it"));
+        for text in ["", "/a.B", "a.B/", "a.B/*", "a..B", ".B", "a.B/C/D", "a.B/C.D", "a B", "a.B?x"] {
+            assert!(method_of_grpc(text).is_err(), "{text}");
+        }
     }
 
     #[test]

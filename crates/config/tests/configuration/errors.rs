@@ -254,16 +254,45 @@ bind = ":8000-8010"
 protocol = "udp"
 sessions = 100
 [[route]]
-grpc = "x"
+path = "/x"
 pools = { app = 1, beta = 1 }
 split = "sticky"
 [pool.app]
-backends = ["https://a", "h2c://a:1", "h2://a:1", "srv:_http._tcp.app", { address = "b:1" }]
-health = { grpc = "x" }
+backends = ["https://a", "srv:_http._tcp.app", { address = "b:1" }]
 sticky = "cookie"
 [pool.beta]
 backends = ["a:1"]
 health = "redis"
+"#,
+    );
+}
+
+#[test]
+fn what_grpc_cannot_be_is_told() {
+    assert_told(
+        "bad_grpc",
+        r#"
+[listener.web]
+bind = ":80"
+pool = "a"
+[[route]]
+grpc = ["/shop.Orders", "shop.Orders/*", "shop.Orders"]
+pool = "a"
+[[route]]
+grpc = []
+pool = "a"
+[[route]]
+grpc = "shop.Orders"
+path = "/x"
+pool = "b"
+[pool.a]
+backends = ["h2c://a:1", "b:1"]
+health = { grpc = "shop.Orders" }
+retry = { grpc = ["ok", "UNAVAILABLE"] }
+[pool.b]
+backends = ["h2c://a:2"]
+health = { grpc = true, tcp = true, status = 200 }
+eject = { grpc = ["unavailible"] }
 "#,
     );
 }

@@ -13,6 +13,7 @@ mod plan;
 mod scale;
 mod schema;
 mod shadows;
+mod tls;
 mod warnings;
 
 use std::path::Path;

@@ -485,6 +485,7 @@ pool = "plain"
         max_time: seconds(30),
         trials: 3,
         statuses: vec![500],
+        grpc: [wire::grpc::Status::Unavailable].into_iter().collect(),
     };
     assert_eq!((plan.pools[0].breaker.as_ref(), plan.pools[0].panic), (Some(&breaker), Panic::Refuse));
     assert_eq!((plan.pools[1].breaker.as_ref(), plan.pools[1].panic), (None, Panic::Spread));

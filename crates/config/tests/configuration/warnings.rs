@@ -228,7 +228,7 @@ fn path_without_star() {
 
 #[test]
 fn every_warning_has_its_test() {
-    let tests = include_str!("warnings.rs");
+    let tests = [include_str!("warnings.rs"), include_str!("tls.rs")].concat();
     let reference = config::reference();
     let warnings = reference.split("## Warnings").nth(1).unwrap();
     let codes = warnings.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next());

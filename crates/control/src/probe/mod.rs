@@ -5,6 +5,7 @@
 
 pub(crate) mod agent;
 mod http;
+mod http2;
 mod once;
 mod patience;
 pub(crate) mod post;

@@ -3,18 +3,25 @@
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
+use engine::tls::TlsFault;
 use policy::ask::Ask;
 use policy::health::ProbeFailure;
 use policy::plan::{ProbeKind, ProxyVersion, Question};
 use rustix::io::Errno;
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
+use tokio_rustls::TlsConnector;
 use wire::proxy::{Header, encode_v1, encode_v2};
 
 use super::http::Answer;
-use super::{http, patience, talk};
+use super::http2::Asked;
+use super::{http, http2, patience, talk};
+use crate::backends::Seat;
 
 /// What a probe does.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,7 +35,14 @@ pub(crate) struct Check {
     pub(crate) host: String,
     /// Backends that expect a PROXY header expect it from probes, too.
     pub(crate) send_proxy: Option<ProxyVersion>,
+    /// Whose settings of TLS are used, where it is spoken to over that.
+    pub(crate) tls: Option<Seat>,
+    /// The scheme that it is asked with, where it is spoken to over HTTP/2.
+    pub(crate) http2: Option<&'static str>,
 }
+
+/// How a probe speaks TLS: as requests do.
+pub(crate) type Secured = (Arc<ClientConfig>, ServerName<'static>);
 
 /// Where a probe goes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,14 +63,26 @@ pub(crate) enum Outcome {
 }
 
 /// Probes an endpoint.
-pub(crate) async fn probe(check: &Check, endpoint: &Endpoint) -> Outcome {
-    patience::within(check.timeout, run(check, endpoint)).await.unwrap_or(Outcome::Failed(ProbeFailure::Timeout))
+pub(crate) async fn probe(check: &Check, endpoint: &Endpoint, secured: Option<Secured>) -> Outcome {
+    patience::within(check.timeout, run(check, endpoint, secured))
+        .await
+        .unwrap_or(Outcome::Failed(ProbeFailure::Timeout))
 }
 
-async fn run(check: &Check, endpoint: &Endpoint) -> Outcome {
+async fn run(check: &Check, endpoint: &Endpoint, secured: Option<Secured>) -> Outcome {
     match endpoint {
         Endpoint::Tcp(addr) => match TcpStream::connect((addr.ip(), check.port.unwrap_or(addr.port()))).await {
-            Ok(stream) => converse(check, stream).await,
+            Ok(stream) => match (check.tls, secured) {
+                (None, _) => converse(check, stream).await,
+                (Some(_), None) => Outcome::Failed(ProbeFailure::Connect(TlsFault::Unset.sentence().to_owned())),
+                (Some(_), Some((config, name))) => match TlsConnector::from(config).connect(name, stream).await {
+                    Ok(stream) if check.http2.is_some() && stream.get_ref().1.alpn_protocol() != Some(b"h2") => {
+                        Outcome::Failed(ProbeFailure::Connect(TlsFault::NoHttp2.sentence().to_owned()))
+                    }
+                    Ok(stream) => converse(check, stream).await,
+                    Err(error) => Outcome::Failed(ProbeFailure::Connect(tls_reason(&error))),
+                },
+            },
             Err(error) => not_connected(&error),
         },
         Endpoint::Unix(path) => match UnixStream::connect(path).await {
@@ -75,18 +101,30 @@ where
     {
         return Outcome::Failed(ProbeFailure::Connect(error.to_string()));
     }
+    let asked = Asked { scheme: check.http2.unwrap_or("http"), host: &check.host };
     match &check.kind {
         ProbeKind::Tcp => Outcome::Passed,
+        ProbeKind::Grpc { service } => {
+            http2::ask_grpc(stream, &asked, service).await.map_or_else(Outcome::Failed, |()| Outcome::Passed)
+        }
         ProbeKind::Talk(dialogue) => {
             talk::hold(stream, dialogue).await.map_or_else(Outcome::Failed, |()| Outcome::Passed)
         }
+        ProbeKind::Alive if check.http2.is_some() => match http2::ask_alive(stream, &asked).await {
+            Ok(Some(answer)) => judge(answer, is_alive),
+            Ok(None) => Outcome::Passed,
+            Err(failure) => Outcome::Failed(failure),
+        },
         ProbeKind::Alive => {
             let question = Question { method: "HEAD".to_owned(), ..Question::get("/") };
             let answer = http::ask(stream, &check.host, &question).await;
             answer.map_or_else(Outcome::Failed, |answer| judge(answer, is_alive))
         }
         ProbeKind::Http(question) => {
-            let answer = http::ask(stream, &check.host, question).await;
+            let answer = match check.http2 {
+                Some(_) => http2::ask(stream, &asked, question).await,
+                None => http::ask(stream, &check.host, question).await,
+            };
             answer.map_or_else(Outcome::Failed, |answer| match question.asked_by(answer.status) {
                 Some(wish) => Outcome::Asks(Ask::from_status(answer.status, wish)),
                 None => judge(answer, |status| question.accepts(status)),
@@ -130,6 +168,16 @@ fn not_connected(error: &io::Error) -> Outcome {
         Outcome::Untried(error.to_string())
     } else {
         Outcome::Failed(ProbeFailure::Connect(reason(error)))
+    }
+}
+
+/// Why a handshake failed: which rule a certificate breaks, if it is that.
+fn tls_reason(error: &io::Error) -> String {
+    let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+    match inner {
+        Some(inner) => TlsFault::of(inner).sentence().to_owned(),
+        None if error.kind() == io::ErrorKind::UnexpectedEof => TlsFault::Closed.sentence().to_owned(),
+        None => reason(error),
     }
 }
 

@@ -158,7 +158,10 @@ impl Post {
         };
         let mut first = None;
         for endpoint in &endpoints {
-            match probe(check, endpoint).await {
+            let secured = check
+                .tls
+                .and_then(|Seat { pool: PoolId(pool), backend }| desk.shared.tls.back(pool as usize)?.peer(backend));
+            match probe(check, endpoint, secured).await {
                 outcome @ (Outcome::Passed | Outcome::Asks(_)) => {
                     self.choose(desk, endpoint);
                     return outcome;

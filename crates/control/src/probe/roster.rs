@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use policy::health::Health;
-use policy::plan::{Address, Backend, HealthCheck, Plan, Pool, PoolId, ProbeKind, ProxyVersion, Wanted};
+use policy::plan::{Address, Backend, BackendTls, HealthCheck, Plan, Pool, PoolId, ProbeKind, ProxyVersion, Wanted};
 use tokio::sync::{Notify, watch};
 
 use super::agent::{News, Round};
@@ -47,6 +47,9 @@ struct Terms {
     /// Only where the probe sends it.
     host: Option<String>,
     send_proxy: Option<ProxyVersion>,
+    tls: Option<BackendTls>,
+    /// Over HTTP/2, by this scheme.
+    http2: Option<&'static str>,
 }
 
 impl Roster {
@@ -74,13 +77,13 @@ impl Roster {
     fn watch(&mut self, pool: &Pool, backend: &Backend, seat: Seat) {
         let health = Health::new(pool.health.as_ref(), backend.state, steady_ms()).with_slow_start(pool.slow_start);
         let watched = Watched { seat, health };
-        let post = self.post_of(pool, &backend.address, seat);
+        let post = self.post_of(pool, backend, seat);
         self.bells.0.insert(seat, Arc::clone(&self.posts[post].bell));
         self.posts[post].watched.push(watched);
     }
 
-    fn post_of(&mut self, pool: &Pool, address: &Address, seat: Seat) -> usize {
-        let terms = Terms::of(pool);
+    fn post_of(&mut self, pool: &Pool, backend: &Backend, seat: Seat) -> usize {
+        let (terms, address) = (Terms::of(pool, backend), &backend.address);
         let known = self.index.get(address).and_then(|posts| posts.iter().find(|(other, _)| *other == terms));
         if let Some((_, post)) = known {
             return *post;
@@ -90,7 +93,7 @@ impl Roster {
         let new = Post {
             place: self.place(address),
             agent,
-            check: pool.health.as_ref().map(|check| check_of(pool, check, address)),
+            check: pool.health.as_ref().map(|check| check_of(pool, check, (backend, seat))),
             watched: Vec::new(),
             bell: Arc::default(),
             rng: dice(post),
@@ -123,31 +126,41 @@ impl Roster {
 }
 
 impl Terms {
-    fn of(pool: &Pool) -> Self {
+    fn of(pool: &Pool, backend: &Backend) -> Self {
         let asks = pool.health.as_ref().is_some_and(|check| match &check.kind {
             ProbeKind::Tcp | ProbeKind::Talk(_) => false,
-            ProbeKind::Alive => true,
+            ProbeKind::Alive | ProbeKind::Grpc { .. } => true,
             ProbeKind::Http(question) => question.host.is_none(),
         });
         Self {
             check: pool.health.clone(),
             host: pool.host.clone().filter(|_| asks),
             send_proxy: pool.send_proxy.filter(|_| pool.health.is_some()),
+            tls: pool.tls.clone().filter(|_| backend.tls && pool.health.is_some()),
+            http2: scheme_over_http2(backend).filter(|_| pool.health.is_some()),
         }
     }
 }
 
-fn check_of(pool: &Pool, check: &HealthCheck, address: &Address) -> Check {
+fn scheme_over_http2(backend: &Backend) -> Option<&'static str> {
+    backend.http2.then_some(if backend.tls { "https" } else { "http" })
+}
+
+fn check_of(pool: &Pool, check: &HealthCheck, (backend, seat): (&Backend, Seat)) -> Check {
     let of_check = match &check.kind {
         ProbeKind::Http(question) => question.host.clone(),
-        ProbeKind::Tcp | ProbeKind::Talk(_) | ProbeKind::Alive => None,
+        ProbeKind::Tcp | ProbeKind::Talk(_) | ProbeKind::Alive | ProbeKind::Grpc { .. } => None,
     };
     Check {
         kind: check.kind.clone(),
         port: check.port,
         timeout: check.timeout,
-        host: of_check.or_else(|| pool.host.clone()).unwrap_or_else(|| host_of(&asked(address, check.port))),
+        host: of_check
+            .or_else(|| pool.host.clone())
+            .unwrap_or_else(|| host_of(&asked(&backend.address, check.port), usual_port(backend))),
         send_proxy: pool.send_proxy,
+        tls: backend.tls.then_some(seat),
+        http2: scheme_over_http2(backend),
     }
 }
 
@@ -160,14 +173,18 @@ fn asked(address: &Address, port: Option<u16>) -> Address {
     }
 }
 
+fn usual_port(backend: &Backend) -> u16 {
+    if backend.tls { 443 } else { 80 }
+}
+
 /// What a client would send that had typed the address (RFC 9110, section 7.2).
-fn host_of(address: &Address) -> String {
+fn host_of(address: &Address, usual_port: u16) -> String {
     match address {
-        Address::Ip(addr) if addr.port() == 80 => match addr.ip() {
+        Address::Ip(addr) if addr.port() == usual_port => match addr.ip() {
             std::net::IpAddr::V4(ip) => ip.to_string(),
             std::net::IpAddr::V6(ip) => format!("[{ip}]"),
         },
-        Address::Name(host, 80) => host.clone(),
+        Address::Name(host, port) if *port == usual_port => host.clone(),
         Address::Ip(_) | Address::Name(..) => address.to_string(),
         Address::Unix(_) => "localhost".to_owned(),
     }
@@ -288,7 +305,7 @@ mod tests {
 
     #[test]
     fn host_is_what_a_client_would_send() {
-        let host = |address: Address| host_of(&address);
+        let host = |address: Address| host_of(&address, 80);
         assert_eq!(host(Address::Ip("192.0.2.1:80".parse().unwrap())), "192.0.2.1");
         assert_eq!(host(Address::Ip("[2001:db8::1]:80".parse().unwrap())), "[2001:db8::1]");
         assert_eq!(host(Address::Ip("[2001:db8::1]:8080".parse().unwrap())), "[2001:db8::1]:8080");

@@ -1,15 +1,19 @@
 //! Connections that wait for reuse, and what counts as running.
 
 use std::future::poll_fn;
+use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
-use policy::plan::{Plan, ProxyVersion, Urgency};
+use policy::plan::{Address, Plan, PoolId, ProxyVersion, Urgency};
 use tokio::io::AsyncWriteExt;
 use tokio::net::UnixStream;
 
 use super::*;
+use crate::connect::ConnectError;
 use crate::queue::Ticket;
+use crate::shared::BackendShared;
 use crate::testing::{self, pair, run};
+use crate::upstream::Carrier;
 
 const POOL: PoolId = PoolId(0);
 
@@ -56,6 +60,13 @@ async fn hear_of(far: &UnixStream) {
     }
 }
 
+fn own(carrier: Carrier) -> Stream {
+    match carrier {
+        Carrier::Own(stream) => stream,
+        Carrier::Shared(_) => panic!("these backends speak HTTP/1.1"),
+    }
+}
+
 #[test]
 fn the_connection_given_back_last_is_taken_first() {
     let worker = worker(testing::plan(&[address(1)]));
@@ -64,7 +75,7 @@ fn the_connection_given_back_last_is_taken_first() {
         let far: Vec<_> = (0..3).map(|_| give(&attempt, Instant::now())).collect();
         assert_eq!(idle(&worker), 3);
         for (left, far) in far.iter().enumerate().rev() {
-            let mut stream = attempt.reuse().expect("one is left");
+            let mut stream = own(attempt.reuse().expect("one is left"));
             assert!(is_connected(&mut stream, far).await, "connection {left}");
             assert_eq!(idle(&worker), left as u64);
         }
@@ -112,7 +123,7 @@ fn a_connection_that_ended_or_spoke_unasked_is_not_taken() {
             })
             .await
             .expect("the bad one is found");
-            let mut stream = attempt.reuse().expect("the good one");
+            let mut stream = own(attempt.reuse().expect("the good one"));
             assert!(is_connected(&mut stream, &good).await);
             assert!(attempt.reuse().is_none());
             drop(kept);

@@ -16,8 +16,8 @@ use policy::template::{self, Parts};
 
 use super::Ended;
 use super::facts::Facts;
-use super::limits;
 use super::watch::{Sight, Watch, Woken};
+use super::{grpc, limits};
 use crate::cause::{Cause, Whom};
 use crate::h1::PSEUDONYM;
 use crate::seam::{Downstream, OwnAnswer, Sink, Source, Trailers};
@@ -76,7 +76,11 @@ pub(super) async fn allow<D: Downstream>(worker: &Worker, down: &mut D, facts: &
 
 /// Answers a failed exchange, if that is still possible.
 pub(super) async fn fail<D: Downstream>(worker: &Worker, down: &mut D, facts: &mut Facts, cause: Cause) -> Ended {
+    let cause = grpc::named(facts, cause);
     facts.cause = Some(cause);
+    if facts.answer_begun && facts.call.is_some() {
+        return grpc::break_off(down, facts, cause).await;
+    }
     if facts.answer_begun || matches!(cause, Cause::ClientGone | Cause::Blocked(Whom::Peer)) {
         if !facts.answer_begun {
             facts.status = cause.status();
@@ -88,7 +92,6 @@ pub(super) async fn fail<D: Downstream>(worker: &Worker, down: &mut D, facts: &m
     let text = format!("{status} {}\n{}\n", wire::h1::encode::reason_phrase(status), cause.sentence());
     let kind = page.map_or("text/plain; charset=utf-8", |page| page.content_type.as_str());
     let mut fields = vec![
-        ("Content-Type", Cow::from(kind.as_bytes())),
         ("X-Request-Id", Cow::from(facts.request_id.bytes(down.head().1).to_vec())),
         ("Proxy-Status", Cow::from(proxy_status(cause))),
     ];
@@ -98,7 +101,12 @@ pub(super) async fn fail<D: Downstream>(worker: &Worker, down: &mut D, facts: &m
     if let Cause::RateLimited { whose, wait_s } = cause {
         fields.extend(limits::fields(worker, down, facts, (whose, wait_s)));
     }
-    let own = OwnAnswer { status, fields, body: page.map_or(text.as_bytes(), |page| &page.body), request_done: false };
+    let own = if let Some(call) = &mut facts.call {
+        grpc::refusal(call, cause, fields)
+    } else {
+        fields.insert(0, ("Content-Type", Cow::from(kind.as_bytes())));
+        OwnAnswer { status, fields, body: page.map_or(text.as_bytes(), |page| &page.body), request_done: false }
+    };
     match send(worker, down, facts, own).await {
         Ok(()) => Ended::Answered,
         Err(_) => Ended::Broken,

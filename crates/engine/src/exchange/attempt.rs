@@ -191,6 +191,7 @@ impl<'a, D: Downstream> Proxied<'a, D> {
             request_id: self.facts.request_id.made(),
             forwarded: pool.forwarded,
             length: self.feed.whole,
+            deadline: self.deadline_left(),
             identity: self.worker.identity(self.down),
             changes: Changes { rules, lines: &lines },
         });
@@ -272,7 +273,7 @@ impl<'a, D: Downstream> Proxied<'a, D> {
         if let Poll::Ready(late) = self.poll_watched(cx, up, wait) {
             return Poll::Ready(Err(late));
         }
-        if self.feed.done && self.down.poll_gone(cx).is_ready() {
+        if self.down.has_left() || (self.feed.done && self.down.poll_gone(cx).is_ready()) {
             return Poll::Ready(Err(Failed::Exchange(Cause::ClientGone)));
         }
         if up.attempt.is_down() {

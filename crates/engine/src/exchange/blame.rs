@@ -6,8 +6,10 @@
 use policy::breaker::Outcome;
 use policy::outlier::{Fault, Trial as Told};
 use policy::retry::Failure;
+use wire::grpc::Status;
 
-use super::proxied::Proxied;
+use super::grpc;
+use super::proxied::{Proxied, Upstream};
 use crate::cause::Cause;
 use crate::circuit::{self, Attempted};
 use crate::report::Report;
@@ -25,12 +27,16 @@ impl<D: Downstream> Proxied<'_, D> {
     #[inline(always)]
     pub(super) fn judge_head(&mut self) {
         if let Some(circuit) = circuit::of(self.worker, self.target.pool) {
-            let attempted = if circuit.counts(self.answer.status) { Attempted::Ill } else { Attempted::Well };
+            let is_ill = circuit.counts(self.answer.status, self.call_status());
+            let attempted = if is_ill { Attempted::Ill } else { Attempted::Well };
             circuit::note(self.worker, self.target.pool, attempted);
         }
         let Some(terms) = &self.worker.plan.pool(self.target.pool).eject else { return };
         if terms.statuses.contains(&self.answer.status) {
             return self.blame(Fault::Status(self.answer.status));
+        }
+        if let Some(status) = self.call_status().filter(|status| terms.grpc.contains(*status)) {
+            return self.blame(Fault::Grpc(status));
         }
         self.tried().1.passive.answered();
         if let (Some(trial), Some(first), Some(attempted)) =
@@ -40,8 +46,34 @@ impl<D: Downstream> Proxied<'_, D> {
         }
     }
 
-    /// The answer ended so.
-    pub(super) fn judge_end(&mut self, outcome: Result<(), Cause>) {
+    fn call_status(&self) -> Option<Status> {
+        self.facts.call?.status
+    }
+
+    /// The answer ended so. The status of a call that came with its head was judged with that.
+    pub(super) fn note_and_judge_end(&mut self, up: &Upstream<'_>, outcome: Result<(), Cause>) {
+        let was_known = self.call_status().is_some();
+        self.note_call_end(up, outcome);
+        let status = self.call_status();
+        let is_fault = |status: &Status| {
+            self.worker.plan.pool(self.target.pool).eject.as_ref().is_some_and(|terms| terms.grpc.contains(*status))
+        };
+        let fault = status.filter(is_fault);
+        if outcome.is_ok() && !was_known {
+            let circuit = circuit::of(self.worker, self.target.pool);
+            if circuit.is_some_and(|circuit| circuit.counts(self.answer.status, status)) {
+                circuit::note(self.worker, self.target.pool, Attempted::IllAfterAll);
+            }
+            if let Some(status) = fault {
+                return self.blame(Fault::Grpc(status));
+            }
+        }
+        if fault.is_none() || outcome.is_err() {
+            self.judge_end(outcome);
+        }
+    }
+
+    fn judge_end(&mut self, outcome: Result<(), Cause>) {
         match outcome {
             Ok(()) => {
                 self.tried().1.passive.completed();
@@ -71,6 +103,7 @@ impl<D: Downstream> Proxied<'_, D> {
             Failure::FirstByteTimeout => Fault::FirstByte,
             Failure::Malformed => Fault::Malformed,
             Failure::Status(status) => Fault::Status(status),
+            Failure::Grpc(status) => Fault::Grpc(status),
             Failure::BackendDown => return,
         };
         circuit::note(self.worker, self.target.pool, Attempted::Ill);
@@ -80,8 +113,9 @@ impl<D: Downstream> Proxied<'_, D> {
     /// What the attempts say of a pool that is being tried: its answer's head, or why there is none.
     pub(super) fn judge_pool(&mut self, outcome: Result<(), Cause>) {
         let Some(trial) = self.pool_trial.take() else { return };
-        let counts = |status| circuit::of(self.worker, self.target.pool).is_some_and(|it| it.counts(status));
-        trial.end(match outcome {
+        let counts =
+            |status| circuit::of(self.worker, self.target.pool).is_some_and(|it| it.counts(status, self.call_status()));
+        trial.end(match outcome.map_err(|cause| grpc::named(self.facts, cause)) {
             Ok(()) if counts(self.answer.status) => Outcome::Failed,
             Ok(()) => Outcome::Passed,
             Err(cause) if cause.is_pools() => Outcome::Failed,

@@ -7,6 +7,7 @@ use policy::plan::{PoolId, RouteId};
 use policy::rng::Rng;
 use wire::head::{Name, Request, Span};
 
+use super::grpc::Call;
 use super::hedge::Hedged;
 use crate::cause::Cause;
 use crate::clock::Instant;
@@ -137,6 +138,8 @@ pub(crate) struct Facts {
     /// Status that the client got; 0 if none.
     pub(crate) status: u16,
     pub(crate) cause: Option<Cause>,
+    /// What is known of it as a gRPC call, if it is one.
+    pub(crate) call: Option<Call>,
     pub(crate) request_bytes: u64,
     pub(crate) answer_bytes: u64,
     /// The answer's head has been handed to the client's side: no own answer is possible any more.

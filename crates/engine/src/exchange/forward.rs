@@ -112,7 +112,7 @@ impl<D: Downstream> Proxied<'_, D> {
                 (Woken::Due, Side::Sink) => return Poll::Ready(Err(Cause::ClientStalled)),
             }
         }
-        if self.feed.done && self.down.poll_gone(cx).is_ready() {
+        if self.down.has_left() || (self.feed.done && self.down.poll_gone(cx).is_ready()) {
             return Poll::Ready(Err(Cause::ClientGone));
         }
         Poll::Pending

@@ -11,6 +11,7 @@ mod facts;
 mod feed;
 mod forward;
 mod gather;
+mod grpc;
 mod hedge;
 mod limits;
 mod outlast;
@@ -31,6 +32,7 @@ use policy::split::{self, Throw};
 use wire::head::{Framing, Method};
 
 pub(crate) use facts::{Facts, Times, Tried};
+pub(crate) use grpc::Call;
 
 use crate::cause::Cause;
 use crate::clock::Instant;
@@ -121,6 +123,7 @@ fn begin<D: Downstream>(worker: &Worker, down: &D, started: Started) -> Facts {
         tried: Tried::default(),
         status: 0,
         cause: None,
+        call: Call::of(request, buf, started.whole),
         request_bytes: 0,
         answer_bytes: 0,
         answer_begun: false,

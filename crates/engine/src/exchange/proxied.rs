@@ -15,6 +15,7 @@ use wire::head::{Answer, Framing, Method};
 use super::attempt::Failed;
 use super::facts::Facts;
 use super::feed::Feed;
+use super::grpc;
 use super::outlast::Reach;
 use crate::backends::{Attempt, NoAttempt, Wish};
 use crate::cause::Cause;
@@ -72,8 +73,9 @@ pub(super) async fn proxy<D: Downstream>(
     target: &Target,
 ) -> Result<(), Cause> {
     let method = down.head().0.method;
-    let keeps = method.is_idempotent() && target.retry.tries > 1;
-    let until = target.timeouts.total.map(|total| facts.times.started + total);
+    let is_repeated = method.is_idempotent() || (facts.call.is_some() && !target.retry.grpc.is_empty());
+    let keeps = is_repeated && target.retry.tries > 1;
+    let until = grpc::until(facts, &target.timeouts);
     let key = hash_key(worker, down, facts, target.pool);
     facts.pool = Some(target.pool);
     let pool_trial = match circuit::enter(worker, target.pool) {
@@ -114,7 +116,7 @@ pub(super) async fn proxy<D: Downstream>(
         } else {
             proxied.forward(up).await
         };
-        proxied.judge_end(outcome);
+        proxied.note_and_judge_end(up, outcome);
     }
     proxied.part(place, outcome);
     if let (Ok(()), Some(rest)) = (outcome, rest) {
@@ -130,6 +132,9 @@ impl<'a, D: Downstream> Proxied<'a, D> {
         let mut last = None;
         loop {
             *place = None;
+            if self.is_too_late() {
+                return Err(Cause::TotalTimeout);
+            }
             let mut attempt = match self.pick() {
                 Ok(attempt) => attempt,
                 Err(NoAttempt::NoBackend) => return Err(Cause::NoBackend),
@@ -143,17 +148,22 @@ impl<'a, D: Downstream> Proxied<'a, D> {
             let reused = place.as_ref().is_some_and(|up| up.reused);
             self.note(&tried, reused);
             match &tried {
-                Ok(()) => self.judge_head(),
+                Ok(()) => {
+                    self.note_call_head(place.as_ref());
+                    self.judge_head();
+                }
                 Err(Failed::Attempt(failure, cause) | Failed::Granted(failure, cause)) => {
                     last = Some(*cause);
+                    self.note_call_failure(place.as_ref());
                     self.judge_failure(*failure, *cause, reused);
                 }
                 Err(Failed::Exchange(_)) => {}
             }
             match tried {
-                Ok(()) if !self.wants_another_status() => return Ok(()),
-                Ok(()) if !self.decide(Failure::Status(self.answer.status)) => return Ok(()),
-                Ok(()) => self.counters().failures.add(1),
+                Ok(()) => match self.failed_in_head() {
+                    Some(failure) if self.decide(failure) => self.counters().failures.add(1),
+                    _ => return Ok(()),
+                },
                 Err(Failed::Granted(failure, _)) => {
                     self.counters().failures.add(1);
                     if failure == Failure::Connect {
@@ -196,6 +206,9 @@ impl<'a, D: Downstream> Proxied<'a, D> {
         (facts.times.attempted, facts.times.asked) = (Some(now), Some(now));
         (facts.times.connected, facts.times.first_byte) = (None, None);
         facts.attempts += 1;
+        if let Some(call) = &mut facts.call {
+            call.status = None;
+        }
         self.trial = attempt.trial.take();
         facts.backend = Some(attempt.backend);
         facts.tried.push(attempt.backend);
@@ -245,8 +258,13 @@ impl<'a, D: Downstream> Proxied<'a, D> {
     }
 
     /// Whether the answer's status is one to try again elsewhere; a pool without another backend would give it once more.
-    fn wants_another_status(&self) -> bool {
-        self.target.retry.statuses.contains(&self.answer.status) && self.has_another()
+    fn failed_in_head(&self) -> Option<Failure> {
+        let failure = if self.target.retry.statuses.contains(&self.answer.status) {
+            Some(Failure::Status(self.answer.status))
+        } else {
+            self.call_failure()
+        };
+        failure.filter(|_| self.has_another())
     }
 
     /// Whether the pool has a backend that was not tried and may well answer.

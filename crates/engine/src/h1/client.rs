@@ -3,21 +3,23 @@
 //! Owns the life of a client connection. Between exchanges it is one small future that holds neither buffer nor head
 //! (DESIGN D7); while one runs, it is boxed.
 
+mod downstream;
+
 use std::future::{Future, poll_fn};
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use policy::plan::ListenerId;
 use wire::h1::{Parsed, parse_request};
-use wire::head::{Request, Version};
+use wire::head::Request;
 use wire::proxy;
 
-use super::encode::{self, put_answer, put_own};
+use super::encode::{self};
 use super::link::Link;
 use super::secure;
 use crate::buffers::{Inbox, Size};
@@ -25,7 +27,7 @@ use crate::cause::Cause;
 use crate::clock::Instant;
 use crate::exchange::{Ended, Started, exchange, refuse};
 use crate::h2;
-use crate::seam::{AnswerHead, Cut, Downstream, Fill, OwnAnswer, Peer, Sink, Source, Trailers};
+use crate::seam::{AnswerHead, Peer};
 use crate::stream::Stream;
 use crate::timers::{IDLE, NO_BACKEND, SILENT, Timer};
 use crate::worker::Worker;
@@ -40,7 +42,7 @@ const LAST_REQUEST: Duration = Duration::from_millis(500);
 /// How often a client that has pipelined more than is read is asked whether it is still there.
 const LOOK: Duration = Duration::from_millis(500);
 /// How the preface of HTTP/2 begins, and no request of HTTP/1.
-const PREFACE_SIGN: &[u8] = b"PRI ";
+const PREFACE_SIGN: &[u8] = b"PRI * HTTP/2.0";
 /// What the runtime gets to hear of a request that the kernel has.
 const LAST_LOOK: Duration = Duration::from_millis(20);
 /// A head that is not whole by then keeps no more memory than it has bytes.
@@ -68,14 +70,6 @@ enum State {
 }
 
 const HSTS: &str = "Strict-Transport-Security";
-
-/// Adds a field to the head that begins at `from`.
-#[cold]
-fn add_line(out: &mut Vec<u8>, from: usize, hsts: &str) {
-    let end = out[from..].windows(4).position(|window| window == b"\r\n\r\n").map_or(out.len(), |at| from + at + 2);
-    let line = format!("{HSTS}: {hsts}\r\n");
-    out.splice(end..end, line.bytes());
-}
 
 /// What comes first on a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -456,6 +450,23 @@ impl<'w> Client<'w> {
         encode::Client { version: self.request.version, method: self.request.method, keep_alive }
     }
 
+    /// Has the browser come back over TLS alone, where the listener wants that: in the head that begins at `from`. A
+    /// backend that says so itself may know better, for instance that its subdomains are not ready.
+    #[inline(never)]
+    fn add_hsts(&mut self, from: usize, head: Option<&AnswerHead<'_>>) {
+        let Some(hsts) = &self.worker.plan.listeners[usize::from(self.peer.listener.0)].hsts else { return };
+        let has_one = |head: &AnswerHead<'_>| {
+            head.answer.fields.iter().any(|field| field.name.of(head.buf).eq_ignore_ascii_case(HSTS.as_bytes()))
+        };
+        if head.is_some_and(has_one) {
+            return;
+        }
+        let out = &mut self.link.mem.out;
+        let end = out[from..].windows(4).position(|window| window == b"\r\n\r\n").map_or(out.len(), |at| from + at + 2);
+        let line = format!("{HSTS}: {hsts}\r\n");
+        out.splice(end..end, line.bytes());
+    }
+
     /// Ends the connection so that the client cannot take what it got for a whole answer.
     fn abort(&mut self) {
         self.link.stream.end_with_reset();
@@ -527,116 +538,4 @@ pub(super) fn become_peer(worker: &Worker, peer: &mut Peer, (source, destination
     peer.trusted = listener.trusted_proxies.contains(source.ip());
     peer.local_ip = destination.ip();
     peer.local_port = destination.port();
-}
-
-impl Source for Client<'_> {
-    fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<Result<Fill, Cut>> {
-        self.link.poll_fill(cx)
-    }
-    fn data(&self) -> &[u8] {
-        self.link.data()
-    }
-    fn consume(&mut self, n: usize) {
-        self.link.consume(n);
-    }
-    fn trailers(&self) -> Trailers<'_> {
-        self.link.trailers()
-    }
-}
-
-impl Sink for Client<'_> {
-    fn poll_push(&mut self, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
-        self.link.poll_push(cx, data)
-    }
-    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.link.poll_flush(cx)
-    }
-    fn poll_end(&mut self, cx: &mut Context<'_>, trailers: Trailers<'_>) -> Poll<io::Result<()>> {
-        self.link.poll_end(cx, trailers)
-    }
-}
-
-impl Downstream for Client<'_> {
-    fn head(&self) -> (&Request, &[u8]) {
-        (&self.request, self.link.head_buf())
-    }
-
-    fn peer(&self) -> &Peer {
-        &self.peer
-    }
-
-    fn timer(&self) -> &Timer {
-        &self.timer
-    }
-
-    fn identity(&self) -> &[u8] {
-        self.identity.as_deref().unwrap_or_default()
-    }
-
-    fn interim(&mut self, head: &AnswerHead<'_>) {
-        let wanted = head.answer.status != 100 || self.request.expects_continue;
-        if self.request.version == Version::Http11 && wanted {
-            let facts = self.facts(false);
-            put_answer(&mut self.link.mem.out, facts, head, &self.worker.calendar);
-            self.counters().interim.add(1);
-        }
-    }
-
-    fn begin(&mut self, head: &AnswerHead<'_>) {
-        let facts = self.facts(head.request_done);
-        let from = self.link.mem.out.len();
-        let begun = put_answer(&mut self.link.mem.out, facts, head, &self.worker.calendar);
-        if let Some(hsts) = &self.worker.plan.listeners[usize::from(self.peer.listener.0)].hsts {
-            let is_hsts = |field: &wire::head::Field| field.name.of(head.buf).eq_ignore_ascii_case(HSTS.as_bytes());
-            // A backend may know better, for instance that its subdomains are not ready.
-            if !head.answer.fields.iter().any(is_hsts) {
-                add_line(&mut self.link.mem.out, from, hsts);
-            }
-        }
-        self.keep_alive = begun.keep_alive;
-        self.link.begin_write(begun.framing);
-    }
-
-    fn answer(&mut self, own: &OwnAnswer<'_>) {
-        let facts = self.facts(own.request_done);
-        self.keep_alive = facts.keep_alive;
-        let from = self.link.mem.out.len();
-        let framing = put_own(&mut self.link.mem.out, facts, own, &self.worker.calendar);
-        if let Some(hsts) = &self.worker.plan.listeners[usize::from(self.peer.listener.0)].hsts {
-            add_line(&mut self.link.mem.out, from, hsts);
-        }
-        self.link.begin_write(framing);
-    }
-
-    fn become_tunnel(&mut self) {
-        self.tunnel = true;
-        self.link.shrink_head();
-        self.link.become_tunnel();
-    }
-
-    /// A client that ends its direction while it waits has gone away: HTTP has no use for a half-closed client.
-    fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        loop {
-            if self.link.has_plenty() {
-                // Enough is pipelined; it is read when its turn comes.
-                return self.poll_left(cx);
-            }
-            match ready!(self.link.poll_read_more(cx, Size::Head)) {
-                Ok(n) if n > 0 => {}
-                _ => return Poll::Ready(()),
-            }
-        }
-    }
-
-    fn limit_body(&mut self, bytes: Option<u64>) {
-        self.link.limit_body(bytes);
-    }
-
-    fn thrift(&mut self) {
-        self.link.thrift();
-    }
-
-    fn unsent(&self) -> u64 {
-        self.link.stream.unsent()
-    }
 }

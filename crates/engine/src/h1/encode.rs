@@ -3,7 +3,9 @@
 //! Owns the spelling of forwarded heads. Fields that stay are copied in runs as they came, not one by one.
 
 use std::io::Write;
+use std::time::Duration;
 
+use wire::grpc;
 use wire::h1::encode::{put_decimal, put_field, put_status_line, reason_phrase};
 use wire::head::{Field, Framing, Method, Name, Request, Version};
 
@@ -29,6 +31,8 @@ pub(crate) struct RequestHead<'a> {
     pub(crate) forwarded: bool,
     /// The whole body is here and so long, however it came: it goes in one piece, and nobody needs to ask for it.
     pub(crate) length: Option<u64>,
+    /// How long the client of a gRPC call still waits, in place of what it said.
+    pub(crate) deadline: Option<Duration>,
     /// What is said of the client's certificate.
     pub(crate) identity: Identity<'a>,
     pub(crate) changes: Changes<'a>,
@@ -97,13 +101,16 @@ pub(crate) fn put_request(out: &mut Vec<u8>, head: &RequestHead<'_>) {
     out.extend_from_slice(b"\r\n");
 }
 
+// Asked for each field, at two places.
+#[inline(always)]
 pub(crate) fn keeps_request_field(head: &RequestHead<'_>, field: &Field) -> bool {
     if field.hop_by_hop {
         return false;
     }
     match field.known {
-        Name::Other if head.identity.strips => !is_identity_field(field.name.of(head.buf)),
-        Name::Other | Name::Cookie | Name::ContentLength | Name::Via => true,
+        Name::Other if head.deadline.is_some() && field.name.of(head.buf).eq_ignore_ascii_case(grpc::TIMEOUT) => false,
+        Name::Other => !head.identity.strips || !is_identity_field(field.name.of(head.buf)),
+        Name::Cookie | Name::ContentLength | Name::Via => true,
         Name::Host | Name::XForwardedFor | Name::Shadow => false,
         Name::XForwardedHost | Name::XForwardedPort | Name::XForwardedProto | Name::Forwarded => head.peer.trusted,
         Name::XRequestId => head.request_id.is_none(),
@@ -158,10 +165,11 @@ pub(crate) fn put_forwarding(out: &mut Vec<u8>, head: &RequestHead<'_>) {
         put_forwarded_for(out, head);
     }
     if !kept(Name::XForwardedProto) && ours(b"x-forwarded-proto") {
-        out.extend_from_slice(match peer.secure {
-            true => &b"X-Forwarded-Proto: https\r\n"[..],
-            false => b"X-Forwarded-Proto: http\r\n",
-        });
+        if peer.secure {
+            out.extend_from_slice(b"X-Forwarded-Proto: https\r\n");
+        } else {
+            out.extend_from_slice(b"X-Forwarded-Proto: http\r\n");
+        }
     }
     if !kept(Name::XForwardedHost) && !request.authority.is_empty() && ours(b"x-forwarded-host") {
         put_field(out, b"X-Forwarded-Host", request.authority.of(buf));
@@ -174,10 +182,17 @@ pub(crate) fn put_forwarding(out: &mut Vec<u8>, head: &RequestHead<'_>) {
     if let Some(id) = head.request_id.filter(|_| ours(b"x-request-id")) {
         put_field(out, b"X-Request-Id", id);
     }
+    if let Some(left) = head.deadline.filter(|_| ours(grpc::TIMEOUT)) {
+        out.extend_from_slice(b"grpc-timeout: ");
+        grpc::put_timeout(out, left);
+        out.extend_from_slice(b"\r\n");
+    }
     if head.forwarded && ours(b"forwarded") {
         put_forwarded(out, head);
     }
-    out.extend_from_slice(head.identity.lines);
+    if !head.identity.lines.is_empty() {
+        out.extend_from_slice(head.identity.lines);
+    }
     out.extend_from_slice(match request.version {
         Version::Http10 => b"Via: 1.0 evenkeel\r\n",
         Version::Http11 => b"Via: 1.1 evenkeel\r\n",

@@ -457,6 +457,8 @@ impl Sink for Link<'_> {
         }
     }
 
+    // Within the end of each message, although others flush as well.
+    #[inline(always)]
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while self.out_at < self.mem.out.len() {
             let n = ready!(self.stream.poll_write(cx, &self.mem.out[self.out_at..]))?;

@@ -121,6 +121,11 @@ impl BackendStream {
         self.kept.as_deref().filter(|_| self.is_unprocessed())
     }
 
+    /// With which code the backend has broken off.
+    pub(crate) fn cut_by(&self) -> Option<ErrorCode> {
+        self.closed().filter(|closed| closed.by == By::Peer).map(|closed| closed.code)
+    }
+
     /// Waits for an answer head (1xx included).
     pub(crate) fn poll_head(&mut self, cx: &mut Context<'_>, answer: &mut Answer) -> Poll<Result<(), HeadError>> {
         let Some(stream) = self.stream else { return Poll::Ready(Err(HeadError::Closed)) };

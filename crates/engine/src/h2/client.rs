@@ -112,6 +112,7 @@ impl Drop for ClientStream {
     fn drop(&mut self) {
         let core = &mut *self.core.borrow_mut();
         core.wire.release(self.stream, &mut core.out);
+        core.keep_head(std::mem::take(&mut self.head));
         self.worker.requests.put(std::mem::take(&mut self.request));
     }
 }
@@ -291,6 +292,10 @@ impl Downstream for ClientStream {
 
     fn poll_gone(&mut self, _: &mut Context<'_>) -> Poll<()> {
         if self.core.borrow().closed(self.stream).is_some() { Poll::Ready(()) } else { Poll::Pending }
+    }
+
+    fn has_left(&self) -> bool {
+        self.core.borrow().closed(self.stream).is_some()
     }
 
     fn identity(&self) -> &[u8] {

@@ -22,6 +22,10 @@ const END_STREAM: u8 = 0x1;
 /// Bytes of a body's buffer that are kept for the next stream in the same place.
 const KEPT_BODY_BYTES: usize = 16 * 1024;
 
+/// Buffers of heads that are kept, and how large they may be.
+const KEPT_HEADS: usize = 32;
+const KEPT_HEAD_BYTES: usize = 4 * 1024;
+
 /// Shared by a connection's task and the exchanges on it, all of one thread.
 pub(super) type Shared = Rc<RefCell<Core>>;
 
@@ -37,6 +41,8 @@ pub(super) struct Core {
     /// Backends' connections: the task that reads and writes.
     task: Option<Waker>,
     places: Vec<Place>,
+    /// Buffers of heads, for those to come.
+    heads: Vec<Vec<u8>>,
     /// An exchange waits for room in `out`.
     is_crowded: bool,
 }
@@ -96,6 +102,7 @@ impl Core {
             ready: Ready::new(max_streams),
             task: None,
             places: Vec::new(),
+            heads: Vec::new(),
             is_crowded: false,
         }))
     }
@@ -163,6 +170,19 @@ impl Core {
         self.places[stream.slot as usize].heads.pop_front()
     }
 
+    /// A buffer for a head.
+    pub(super) fn spare_head(&mut self) -> Vec<u8> {
+        self.heads.pop().unwrap_or_default()
+    }
+
+    /// Nobody needs this head any more.
+    pub(super) fn keep_head(&mut self, mut head: Vec<u8>) {
+        if self.heads.len() < KEPT_HEADS && head.capacity() <= KEPT_HEAD_BYTES {
+            head.clear();
+            self.heads.push(head);
+        }
+    }
+
     /// More of a body came.
     pub(super) fn come(&mut self, stream: Handle, bytes: &[u8], ends: bool) {
         if let Some(place) = self.places.get_mut(stream.slot as usize) {
@@ -200,9 +220,10 @@ impl Core {
         }
     }
 
-    /// The connection is: nothing more comes for any stream, and nothing goes.
+    /// The connection is: nothing more comes for any stream, and nothing goes. The code is one that streams are not reset
+    /// with, so that nobody takes it for the peer's wish.
     pub(super) fn all_gone(&mut self) {
-        let closed = Closed { by: By::Peer, code: ErrorCode::CANCEL };
+        let closed = Closed { by: By::Peer, code: ErrorCode::CONNECT_ERROR };
         self.places.iter_mut().for_each(|place| place.gone = place.gone.or(Some(closed)));
         self.wake_all();
     }
@@ -295,6 +316,7 @@ impl Core {
     /// No stream is left: memory goes.
     pub(super) fn rest(&mut self) {
         self.places = Vec::new();
+        self.heads = Vec::new();
         self.ready.shrink();
         self.wire.shrink();
     }

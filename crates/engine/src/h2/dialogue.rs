@@ -340,7 +340,10 @@ impl Speaker {
                 Poll::Pending => break,
             }
         }
-        Ok(())
+        match self.stream.poll_flush(cx) {
+            Poll::Ready(Err(_)) => Err(()),
+            _ => Ok(()),
+        }
     }
 
     /// Holds no more than it needs until it is woken.

@@ -32,6 +32,8 @@ const ASK_AFTER: Duration = Duration::from_secs(30);
 const ANSWER_WITHIN: Duration = Duration::from_secs(15);
 /// When the process stops, clients have this long to hear of it before the connection takes no more streams.
 const LAST_STREAMS: Duration = Duration::from_millis(500);
+/// After the last stream, what streams need is kept for so long.
+const WARM: Duration = Duration::from_millis(500);
 /// Reads in one turn, so that one client does not keep the others waiting.
 const READS: u32 = 4;
 
@@ -48,13 +50,26 @@ pub(crate) struct Opened {
 
 /// Serves a connection to its end.
 pub(crate) async fn serve(worker: Rc<Worker>, opened: Opened) {
-    let mut session = Session::new(worker, opened);
+    let mut session = Session::new(worker, opened, run);
     poll_fn(|cx| session.poll(cx)).await;
 }
 
-type Exchange = Pin<Box<dyn Future<Output = ()>>>;
+/// One exchange, or one refusal.
+async fn run(worker: Rc<Worker>, mut down: ClientStream, heard: Instant, refused: Option<Cause>) {
+    let ended = match refused {
+        None => exchange(&worker, &mut down, Started { arrived: heard, whole: heard }).await,
+        Some(cause) => refuse(&worker, &mut down, heard, cause).await,
+    };
+    down.finish(ended);
+}
 
-struct Session {
+/// Makes the future of an exchange, which has no name of its own.
+type Make<F> = fn(Rc<Worker>, ClientStream, Instant, Option<Cause>) -> F;
+
+/// Where an exchange runs: made once, used by one after the other.
+type Seat<F> = Pin<Box<Option<F>>>;
+
+struct Session<F> {
     worker: Rc<Worker>,
     stream: Stream,
     peer: Peer,
@@ -62,7 +77,8 @@ struct Session {
     identity: Option<Rc<[u8]>>,
     core: Shared,
     /// The exchanges, in the places of their streams. Before `core` is gone they must be: they hold it too.
-    exchanges: Vec<Option<Exchange>>,
+    exchanges: Vec<Seat<F>>,
+    make: Make<F>,
     running: usize,
     slot: HeadSlot,
     /// What was read and not used.
@@ -73,6 +89,8 @@ struct Session {
     since: Instant,
     /// Something was read.
     heard: Instant,
+    /// It keeps what streams need.
+    is_warm: bool,
 }
 
 /// How far the connection's life has come.
@@ -89,6 +107,8 @@ enum State {
 /// What the timer is set for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Wait {
+    /// The next stream: a busy client's comes soon.
+    Warm,
     /// The next stream.
     Idle,
     /// The preface, or the rest of a head.
@@ -105,8 +125,8 @@ enum Wait {
     LastWord,
 }
 
-impl Session {
-    fn new(worker: Rc<Worker>, opened: Opened) -> Self {
+impl<F: Future<Output = ()>> Session<F> {
+    fn new(worker: Rc<Worker>, opened: Opened, make: Make<F>) -> Self {
         let config = Config { limits: worker.head_limits, ..Config::default() };
         let core = Core::new(Connection::server(config), config.max_streams as usize);
         {
@@ -122,6 +142,7 @@ impl Session {
             identity: opened.identity,
             core,
             exchanges: Vec::new(),
+            make,
             running: 0,
             slot: HeadSlot::default(),
             inbox: opened.inbox,
@@ -129,6 +150,7 @@ impl Session {
             wait: None,
             since: Instant::now(),
             heard: Instant::now(),
+            is_warm: true,
         }
     }
 
@@ -280,7 +302,8 @@ impl Session {
         self.core.borrow_mut().begin(stream, ended);
         let mut request = self.worker.requests.take();
         std::mem::swap(&mut *request, &mut self.slot.request);
-        let mut head = std::mem::take(&mut self.slot.buf);
+        let spare = self.core.borrow_mut().spare_head();
+        let mut head = std::mem::replace(&mut self.slot.buf, spare);
         let is_tunnel = refused.is_none() && !request.upgrade.is_empty();
         let refused = match refused {
             None if is_tunnel && !translate(&mut request, &mut head) => {
@@ -292,19 +315,13 @@ impl Session {
         let (worker, heard) = (Rc::clone(&self.worker), self.heard);
         let mut down = ClientStream::new(&worker, &self.core, (stream, self.peer), (request, head));
         down.identity = self.identity.clone();
-        let exchange: Exchange = Box::pin(async move {
-            let ended = match refused {
-                None => exchange(&worker, &mut down, Started { arrived: heard, whole: heard }).await,
-                Some(cause) => refuse(&worker, &mut down, heard, cause).await,
-            };
-            down.finish(ended);
-        });
         let slot = stream.slot as usize;
         if self.exchanges.len() <= slot {
-            self.exchanges.resize_with(slot + 1, || None);
+            self.exchanges.resize_with(slot + 1, || Box::pin(None));
         }
         self.running += 1;
-        self.exchanges[slot] = Some(exchange);
+        self.is_warm = true;
+        self.exchanges[slot].as_mut().set(Some((self.make)(worker, down, heard, refused)));
     }
 
     /// Runs the exchanges that can go on. Whether there was one.
@@ -324,10 +341,11 @@ impl Session {
     }
 
     fn run_one(&mut self, slot: usize) -> bool {
-        let Some(Some(exchange)) = self.exchanges.get_mut(slot) else { return false };
+        let Some(seat) = self.exchanges.get_mut(slot) else { return false };
+        let Some(exchange) = seat.as_mut().as_pin_mut() else { return false };
         let waker = self.core.borrow_mut().ready.waker(slot);
-        if exchange.as_mut().poll(&mut Context::from_waker(&waker)).is_ready() {
-            self.exchanges[slot] = None;
+        if exchange.poll(&mut Context::from_waker(&waker)).is_ready() {
+            seat.as_mut().set(None);
             self.running -= 1;
         }
         true
@@ -343,7 +361,10 @@ impl Session {
                 Poll::Pending => break,
             }
         }
-        Ok(())
+        match self.stream.poll_flush(cx) {
+            Poll::Ready(Err(_)) => Err(()),
+            _ => Ok(()),
+        }
     }
 
     /// The client broke the rules, or makes more work than anybody needs: it is told, and that was it.
@@ -392,17 +413,17 @@ impl Session {
             self.worker.buffers.give_back(&mut self.inbox);
             self.inbox = own;
         }
+    }
+
+    /// Nothing has run for a while: it keeps no more than it is.
+    fn rest(&mut self) {
+        self.exchanges = Vec::new();
+        self.slot = HeadSlot::default();
         let core = &mut *self.core.borrow_mut();
-        if self.running == 0 {
-            if core.out.is_empty() {
-                self.worker.buffers.give_back_out(std::mem::take(&mut core.out));
-            }
-            if self.wait != Some(Wait::Idle) {
-                self.exchanges = Vec::new();
-                self.slot = HeadSlot::default();
-                core.rest();
-            }
+        if core.out.is_empty() {
+            self.worker.buffers.give_back_out(std::mem::take(&mut core.out));
         }
+        core.rest();
     }
 
     /// What is waited for now, since when, and for how long at most.
@@ -416,6 +437,7 @@ impl Session {
             _ if core.wire.is_within_head() || !core.wire.has_peer_settings() => {
                 (Wait::Head, self.heard, timeouts.header)
             }
+            _ if self.running == 0 && self.is_warm => (Wait::Warm, self.heard, Some(WARM)),
             _ if self.running == 0 => (Wait::Idle, self.heard, timeouts.keep_alive),
             _ if core.wire.ping_sent_ms().is_some() => (Wait::Pong, now, Some(ANSWER_WITHIN)),
             _ => (Wait::Word, self.heard, Some(ASK_AFTER)),
@@ -426,11 +448,11 @@ impl Session {
     fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         loop {
             let (wait, since, longest) = self.wait();
-            let restarts = matches!(wait, Wait::Idle | Wait::Word) && self.since != since;
+            let restarts = matches!(wait, Wait::Warm | Wait::Idle | Wait::Word) && self.since != since;
             if self.wait != Some(wait) || restarts {
                 (self.wait, self.since) = (Some(wait), since);
                 self.timer.waits_for(match wait {
-                    Wait::Idle => IDLE,
+                    Wait::Warm | Wait::Idle => IDLE,
                     Wait::Head => SILENT,
                     _ => NO_BACKEND,
                 });
@@ -443,12 +465,17 @@ impl Session {
                 self.counters().shed.add(1);
             }
             match wait {
+                Wait::Warm if !self.timer.was_shed() => {
+                    self.is_warm = false;
+                    self.rest();
+                    continue;
+                }
                 Wait::Word => {
                     let now_ms = self.worker.now_ms(Instant::now());
                     let core = &mut *self.core.borrow_mut();
                     core.wire.ping(now_ms, &mut core.out);
                 }
-                Wait::Idle | Wait::Leaving => self.close_saying(ErrorCode::NO_ERROR, ""),
+                Wait::Warm | Wait::Idle | Wait::Leaving => self.close_saying(ErrorCode::NO_ERROR, ""),
                 Wait::Head => self.close_saying(ErrorCode::NO_ERROR, "head timeout"),
                 Wait::Stalled(_) | Wait::Pong | Wait::LastWord => {
                     self.stream.end_with_reset();

@@ -18,8 +18,9 @@ use super::provider;
 
 /// Sessions that are kept of one backend.
 const SESSIONS: usize = 64;
-/// What is spoken over TLS.
-const SPOKEN: &[u8] = b"http/1.1";
+/// What is spoken over TLS, as ALPN names it.
+const HTTP1: &[u8] = b"http/1.1";
+const HTTP2: &[u8] = b"h2";
 
 /// The settings of a pool, for each of its backends.
 #[derive(Debug)]
@@ -83,6 +84,27 @@ impl Back {
         Ok(Self { backends })
     }
 
+    /// The same, with backends that are spoken to over HTTP/2.
+    #[must_use]
+    pub fn speaking_http2(mut self, over_http2: impl Fn(usize) -> bool) -> Self {
+        for (backend, peer) in self.backends.iter_mut().enumerate() {
+            if let Some(config) =
+                peer.as_mut().and_then(|peer| Arc::get_mut(&mut peer.config)).filter(|_| over_http2(backend))
+            {
+                config.alpn_protocols = vec![HTTP2.to_vec()];
+            }
+        }
+        self
+    }
+
+    /// Whether a backend has agreed to speak what it must. Those of HTTP/1.1 may know nothing of ALPN.
+    #[must_use]
+    pub fn is_agreed(&self, backend: usize, protocol: Option<&[u8]>) -> bool {
+        let peer = self.backends.get(backend).and_then(Option::as_ref);
+        let wants_http2 = peer.is_some_and(|peer| peer.config.alpn_protocols.iter().any(|offered| offered == HTTP2));
+        !wants_http2 || protocol == Some(HTTP2)
+    }
+
     /// A handshake with a backend.
     pub(crate) fn begin(&self, backend: usize) -> Option<Stage<Asking>> {
         let peer = self.backends.get(backend)?.as_ref()?;
@@ -110,7 +132,7 @@ fn config(tls: &BackendTls, believed: Believed, identity: Option<Arc<CertifiedKe
         None => builder.with_no_client_auth(),
         Some(identity) => builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(identity))),
     };
-    config.alpn_protocols = vec![SPOKEN.to_vec()];
+    config.alpn_protocols = vec![HTTP1.to_vec()];
     config.enable_secret_extraction = true;
     Ok(config)
 }

@@ -23,6 +23,8 @@ pub enum TlsFault {
     Refused,
     /// It speaks no version or suite that we do.
     Incompatible,
+    /// It does not agree to speak HTTP/2.
+    NoHttp2,
     /// It does not speak TLS.
     NotTls,
     /// It ended the connection within the handshake.
@@ -45,6 +47,7 @@ impl TlsFault {
             Self::WantsCertificate => "the backend wants a client certificate that it accepts",
             Self::Refused => "the backend refused the TLS handshake",
             Self::Incompatible => "the backend speaks no TLS version or suite that is offered",
+            Self::NoHttp2 => "the backend does not agree to speak HTTP/2 (ALPN); `https://` would speak HTTP/1.1",
             Self::NotTls => "the backend does not speak TLS on this port",
             Self::Closed => "the backend closed the connection during the TLS handshake",
             Self::Unset => "the certificates to verify the backend with cannot be read",
@@ -75,6 +78,7 @@ impl TlsFault {
                 | AlertDescription::UnknownCA
                 | AlertDescription::BadCertificate
                 | AlertDescription::CertificateUnknown => Self::WantsCertificate,
+                AlertDescription::NoApplicationProtocol => Self::NoHttp2,
                 AlertDescription::ProtocolVersion | AlertDescription::InsufficientSecurity => Self::Incompatible,
                 _ => Self::Refused,
             },

@@ -132,7 +132,11 @@ impl<R: Role> Stage<R> {
                 // Early data is never asked for.
                 Ok(_) => return Err(Error::HandshakeNotComplete),
                 Err(error) => {
-                    self.say_error();
+                    self.incoming.drain(..discard);
+                    // To an alert nothing is answered.
+                    if !matches!(error, Error::AlertReceived(_)) {
+                        self.say_error();
+                    }
                     return Err(error);
                 }
             };
@@ -143,14 +147,17 @@ impl<R: Role> Stage<R> {
         }
     }
 
-    /// What is to be sent after an error: an alert.
+    /// What is to be sent after an error: what was said before it, and then an alert. Asked once more than that, rustls
+    /// would go on with what has come.
     fn say_error(&mut self) {
-        let mut nothing = [];
-        while let Ok(ConnectionState::EncodeTlsData(mut data)) = self.role.process(&mut nothing).state {
+        while let Ok(ConnectionState::EncodeTlsData(mut data)) = self.role.process(&mut self.incoming).state {
             let start = self.outgoing.len();
             if let Err(EncodeError::InsufficientSize(wanted)) = data.encode(&mut []) {
                 self.outgoing.resize(start + wanted.required_size, 0);
                 let _ = data.encode(&mut self.outgoing[start..]);
+            }
+            if is_alert(&self.outgoing[start..]) {
+                return;
             }
         }
     }
@@ -190,6 +197,14 @@ impl<R: Role> Stage<R> {
         }
         Ok(stream)
     }
+}
+
+/// Whether a record is an alert: by its type, or by its length where TLS 1.3 hides that. No other record is as short.
+fn is_alert(record: &[u8]) -> bool {
+    const ALERT: u8 = 21;
+    const DATA: u8 = 23;
+    const SEALED_ALERT: usize = 5 + 2 + 1 + 16;
+    record.first().is_none_or(|kind| *kind == ALERT || (*kind == DATA && record.len() <= SEALED_ALERT))
 }
 
 /// Reads once behind what is here; 0 is the end of the stream.

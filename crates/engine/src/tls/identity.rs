@@ -27,15 +27,19 @@ pub(crate) struct Identity<'a> {
 
 impl Worker {
     /// What is said of the client's certificate.
+    #[inline(always)]
     pub(crate) fn identity<'a, D: Downstream>(&self, down: &'a D) -> Identity<'a> {
+        if !self.asks_for_certs {
+            return Identity::default();
+        }
         let lines = down.identity();
         // A proxy that is trusted may have asked for certificates itself.
-        let strips = self.asks_for_certs && !(down.peer().trusted && lines.is_empty());
-        Identity { strips, lines }
+        Identity { strips: !(down.peer().trusted && lines.is_empty()), lines }
     }
 }
 
 /// Whether a field is one of those, also for backends to whom `-` and `_` are the same.
+#[cold]
 pub(crate) fn is_identity_field(name: &[u8]) -> bool {
     const OURS: &[u8] = b"x-client-cert-";
     let is = |name: &[u8], text: &[u8]| {

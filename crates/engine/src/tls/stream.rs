@@ -3,6 +3,8 @@
 //! Owns both keys and what is on its way: a record that is not whole yet, plain text that its reader had no room for,
 //! records that the socket did not take. All of these are empty while the connection is idle; the room for reading and
 //! sealing is the worker's.
+//!
+//! Nothing here is put where it is called from: what plain connections do must stay small enough for that.
 
 use std::cell::RefCell;
 use std::io;
@@ -118,6 +120,7 @@ impl TlsStream {
     }
 
     /// Reads plain text; 0 is the end that the peer has said. An end that nobody said is an error: something may lack.
+    #[inline(never)]
     pub(crate) fn poll_read(&mut self, cx: &mut Context<'_>, room: &mut [u8]) -> Poll<io::Result<usize>> {
         if self.has_plain() {
             return Poll::Ready(Ok(self.take_plain(room)));
@@ -325,6 +328,7 @@ impl TlsStream {
     }
 
     /// Takes some of two pieces, perhaps without having sent it: [`Self::poll_flush`] sends what is left.
+    #[inline(never)]
     pub(crate) fn poll_write(&mut self, cx: &mut Context<'_>, first: &[u8], second: &[u8]) -> Poll<io::Result<usize>> {
         ready!(self.poll_flush(cx))?;
         if self.closed {
@@ -376,6 +380,7 @@ impl TlsStream {
     }
 
     /// Sends what was taken.
+    #[inline(never)]
     pub(crate) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while self.out_at < self.out.len() {
             match self.socket.poll_write(cx, &self.out[self.out_at..]) {
@@ -403,11 +408,13 @@ impl TlsStream {
     }
 
     /// A message was sent whole: from here on, an end is no cut.
+    #[inline(never)]
     pub(crate) fn finished(&mut self) {
         self.at_rest = true;
     }
 
     /// Says the end, and ends our direction.
+    #[inline(never)]
     pub(crate) fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if !self.closed {
             self.closed = true;
@@ -419,6 +426,7 @@ impl TlsStream {
     }
 
     /// Ready when a read would find something.
+    #[inline(never)]
     pub(crate) fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let is_here = self.has_plain() || self.ended || self.has_record();
         if is_here { Poll::Ready(Ok(())) } else { self.socket.poll_readable(cx) }
@@ -429,6 +437,7 @@ impl TlsStream {
     }
 
     /// What has come on an idle connection: tickets are nothing, and are kept.
+    #[inline(never)]
     pub(crate) fn rest(&mut self) -> Rest {
         with_room(|records| {
             let mut have = self.held.len();
@@ -459,16 +468,19 @@ impl TlsStream {
     }
 
     /// Whether something has come, as the kernel itself tells.
+    #[inline(never)]
     pub(crate) fn is_stale(&self) -> bool {
         self.has_plain() || self.ended || self.closed || self.socket.is_stale()
     }
 
     /// Bytes that wait here for the socket.
+    #[inline(never)]
     pub(crate) fn waiting(&self) -> u64 {
         (self.out.len() - self.out_at) as u64
     }
 
     /// The peer must not take what it got for whole.
+    #[inline(never)]
     pub(crate) fn cut(&mut self) {
         self.closed = true;
         self.socket.end_with_reset();
@@ -477,6 +489,7 @@ impl TlsStream {
 
 /// Says the end where that is the truth: between messages, and after the last one. Else the peer sees a cut.
 impl Drop for TlsStream {
+    #[inline(never)]
     fn drop(&mut self) {
         if self.at_rest {
             self.say([WARNING, CLOSE_NOTIFY]);
@@ -489,6 +502,3 @@ impl std::fmt::Debug for TlsStream {
         f.debug_struct("TlsStream").field("socket", &self.socket).finish_non_exhaustive()
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -54,6 +54,7 @@ impl Evidence {
     pub fn of_failure(failure: Failure, attempted: &Attempted) -> Option<Self> {
         match failure {
             Failure::Status(status) => Some(Self::of_answer(status)),
+            Failure::Grpc(_) => Some(Self::ErrorAnswer),
             // Backends close idle connections as they like, and one that went out is not picked any more.
             Failure::NothingWritten | Failure::BackendDown => None,
             Failure::Reset if attempted.reused => None,

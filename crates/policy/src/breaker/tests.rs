@@ -11,6 +11,7 @@ fn terms() -> plan::Breaker {
         max_time: Duration::from_secs(6),
         trials: 3,
         statuses: vec![503],
+        grpc: Default::default(),
     }
 }
 

@@ -1,5 +1,7 @@
 //! What speaks for and against a backend: failures, counts, trials, probes.
 
+use wire::grpc::Status;
+
 /// How a backend failed a request. Clients' faults and our own are none of these.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
@@ -15,7 +17,12 @@ pub enum Fault {
     Truncated,
     /// A status of [`crate::plan::Eject::statuses`].
     Status(u16),
+    /// One of [`crate::plan::Eject::grpc`].
+    Grpc(Status),
 }
+
+/// Numbers of faults from here on, up to those of statuses, are those of gRPC.
+const GRPC_CODES: u16 = 32;
 
 impl Fault {
     /// A number for an atomic; never 0.
@@ -28,6 +35,7 @@ impl Fault {
             Self::Malformed => 4,
             Self::Truncated => 5,
             Self::Status(status) => status.max(100),
+            Self::Grpc(status) => GRPC_CODES + u16::from(status.code()),
         }
     }
 
@@ -41,13 +49,21 @@ impl Fault {
             3 => Self::FirstByte,
             4 => Self::Malformed,
             5 => Self::Truncated,
+            GRPC_CODES..100 => Self::Grpc(Status::from_code(u8::try_from(code - GRPC_CODES).unwrap_or(u8::MAX))),
             status => Self::Status(status),
         })
     }
 
+    /// Whether it shows only when an answer ends, so that a good head says nothing against it.
+    #[must_use]
+    pub fn is_at_end(self) -> bool {
+        matches!(self, Self::Truncated | Self::Grpc(_))
+    }
+
     /// Whether both may have one cause.
     pub(super) fn is_like(self, other: Self) -> bool {
-        matches!((self, other), (Self::Status(_), Self::Status(_))) || self == other
+        let is_status = |fault| matches!(fault, Self::Status(_) | Self::Grpc(_));
+        (is_status(self) && is_status(other)) || self == other
     }
 }
 
@@ -60,6 +76,7 @@ impl std::fmt::Display for Fault {
             Self::Malformed => write!(f, "not an HTTP answer"),
             Self::Truncated => write!(f, "answer cut short"),
             Self::Status(status) => write!(f, "status {status}"),
+            Self::Grpc(status) => write!(f, "gRPC status {}", status.name()),
         }
     }
 }

@@ -14,6 +14,8 @@ fn backends(count: u16) -> Vec<Backend> {
             state: Wanted::Ready,
             max_requests: None,
             caps: Default::default(),
+            tls: false,
+            http2: false,
         }
     };
     (0..count).map(backend).collect()
@@ -26,6 +28,7 @@ fn terms() -> Eject {
         max_time: Duration::from_secs(60),
         max_share_percent: 50,
         statuses: vec![502, 503, 504],
+        grpc: Default::default(),
         failure_rate: Some(FailureRate { percent: 50, requests: 20 }),
         latency: Some(LatencyRule { factor: 5, requests: 50 }),
     }

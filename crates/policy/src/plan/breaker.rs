@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use wire::grpc::Statuses;
+
 /// When a pool is asked no more, and for how long.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Breaker {
@@ -19,6 +21,8 @@ pub struct Breaker {
     pub trials: u32,
     /// Statuses of answers that count as failures.
     pub statuses: Vec<u16>,
+    /// Statuses of gRPC calls that do.
+    pub grpc: Statuses,
 }
 
 /// What happens to requests while no backend of a pool is ready.

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use wire::grpc::Statuses;
+
 /// When real requests take a backend out, and for how long.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Eject {
@@ -15,6 +17,8 @@ pub struct Eject {
     pub max_share_percent: u32,
     /// Statuses of answers that count as failures.
     pub statuses: Vec<u16>,
+    /// Statuses of gRPC calls that do.
+    pub grpc: Statuses,
     /// The rule for those that fail now and then.
     pub failure_rate: Option<FailureRate>,
     /// The rule for those that are slower than the others.

@@ -70,6 +70,11 @@ pub enum ProbeKind {
     Alive,
     /// One request.
     Http(Box<Question>),
+    /// A call of the health service of gRPC.
+    Grpc {
+        /// The service it asks for; empty for the whole server.
+        service: String,
+    },
 }
 
 /// A dialogue over TCP.

@@ -21,6 +21,7 @@ fn leads_to(pool: u32) -> Target {
         reset: false,
         timeout: false,
         statuses: Vec::new(),
+        grpc: Default::default(),
         budget_percent: 20,
         body_buffer: 0,
     };

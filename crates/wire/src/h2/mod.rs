@@ -17,8 +17,8 @@
 //! a buffer of the caller: DATA comes piece by piece as ranges of the input, however large its frame is, and heads that
 //! are not whole are gathered inside (up to a limit; [`Connection::is_within_head`] says for deadlines that one is).
 //!
-//! Heads are decoded into a [`HeadSlot`] of the caller, who exchanges its parts for empty ones of an earlier stream. Its
-//! buffer holds `name: value` lines with CRLF between them, as HTTP/1.1 heads do, so that fields are copied in runs to
+//! Heads are decoded into a [`HeadSlot`] of the caller, who exchanges its parts for those of an earlier stream before the
+//! next call, which writes over them. Its buffer holds `name: value` lines with CRLF between them, as HTTP/1.1 heads do, so that fields are copied in runs to
 //! HTTP/1.1 whichever way they came.
 //!
 //! # Writing

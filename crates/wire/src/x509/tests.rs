@@ -60,3 +60,12 @@ fn whatever_is_cut_or_changed_is_read_or_refused() {
         }
     }
 }
+
+#[test]
+fn a_stapled_answer_is_read() {
+    let answer = stapled(include_bytes!("tests/stapled.der")).unwrap();
+    assert!(answer.is_good);
+    assert_eq!(answer.serial, [0x47, 0x11]);
+    assert_eq!(answer.next_update.unwrap() - answer.this_update, 5 * 24 * 60 * 60);
+    assert_eq!(stapled(&sample()), None);
+}

@@ -64,6 +64,11 @@ fn proxy() {
 }
 
 #[test]
+fn certificate() {
+    run("certificate", targets::certificate);
+}
+
+#[test]
 fn path() {
     run("path", targets::path);
 }

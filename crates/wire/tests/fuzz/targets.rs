@@ -4,7 +4,7 @@ use wire::h1::chunked::{Decoder, MAX_TRAILER_BYTES, Step, trailer_fields};
 use wire::h1::{Limits, Malformed, Parsed, parse_answer, parse_request};
 use wire::head::{Answer, Field, Framing, Method, Name, Request, Version};
 use wire::path::{Normal, normalise};
-use wire::{host, proxy};
+use wire::{host, proxy, x509};
 
 const LIMITS: Limits = Limits { head_bytes: 8 * 1024, fields: 60, target_bytes: 2 * 1024 };
 
@@ -230,4 +230,18 @@ pub(crate) fn path(input: &[u8]) {
         assert!(spelt != "." && spelt != "..");
     }
     assert_eq!(normalise(normal, &mut Vec::new()), Ok(Normal::AsIs));
+}
+
+/// A certificate or a stapled answer is read or refused; what is shown of it is visible ASCII.
+pub(crate) fn certificate(input: &[u8]) {
+    let _ = x509::stapled(input);
+    let Some(found) = x509::parse(input) else { return };
+    for name in [found.issuer, found.subject] {
+        assert!(x509::show_name(name).bytes().all(|byte| (b' '..=b'~').contains(&byte)));
+    }
+    for name in &found.names {
+        if let x509::AltName::Dns(text) | x509::AltName::Mail(text) | x509::AltName::Uri(text) = name {
+            assert!(text.is_ascii());
+        }
+    }
 }

@@ -14,7 +14,15 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const SHORT: Duration = Duration::from_millis(50);
 
 fn check(kind: ProbeKind) -> Check {
-    Check { kind, port: None, timeout: PATIENCE, host: "app.example".to_owned(), send_proxy: None }
+    Check {
+        kind,
+        port: None,
+        timeout: PATIENCE,
+        host: "app.example".to_owned(),
+        send_proxy: None,
+        tls: None,
+        http2: None,
+    }
 }
 
 fn get(path: &str) -> ProbeKind {
@@ -48,7 +56,7 @@ fn read_head(stream: &mut impl Read) -> Vec<u8> {
 
 async fn outcome(kind: ProbeKind, answer: &str) -> Outcome {
     let (endpoint, _seen) = server(answer);
-    probe(&check(kind), &endpoint).await
+    probe(&check(kind), &endpoint, None).await
 }
 
 fn status(code: u16) -> Outcome {
@@ -121,7 +129,7 @@ async fn body_may_be_cut_or_large() {
 #[tokio::test]
 async fn request_says_who_asks() {
     let (endpoint, seen) = server("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n");
-    assert_eq!(probe(&check(get("/healthz?deep=1")), &endpoint).await, Outcome::Passed);
+    assert_eq!(probe(&check(get("/healthz?deep=1")), &endpoint, None).await, Outcome::Passed);
     let head = String::from_utf8(seen.recv().unwrap()).unwrap().to_lowercase();
     assert!(head.starts_with("get /healthz?deep=1 http/1.1\r\n"), "{head}");
     for field in ["host: app.example\r\n", "user-agent: evenkeel-probe\r\n", "connection: close\r\n"] {
@@ -155,7 +163,7 @@ async fn question_of_the_file_is_asked_as_written() {
     let headers = vec![("x-probe".to_owned(), "deep".to_owned()), ("user-agent".to_owned(), "mine".to_owned())];
     let question =
         Question { method: "PURGE".to_owned(), headers, status: vec![(201, 201)], ..Question::get("/a?b=c") };
-    assert_eq!(probe(&check(ProbeKind::Http(Box::new(question))), &endpoint).await, Outcome::Passed);
+    assert_eq!(probe(&check(ProbeKind::Http(Box::new(question))), &endpoint, None).await, Outcome::Passed);
     let head = String::from_utf8(seen.recv().unwrap()).unwrap().to_lowercase();
     assert!(head.starts_with("purge /a?b=c http/1.1\r\n"), "{head}");
     assert!(head.contains("x-probe: deep\r\n") && head.contains("user-agent: mine\r\n"), "{head}");
@@ -275,20 +283,20 @@ async fn dialogue_over_tcp_is_held_in_pieces() {
         }
         said.to_vec()
     });
-    assert_eq!(probe(&talk(b"PING\r\n", text("+PONG")), &endpoint).await, Outcome::Passed);
+    assert_eq!(probe(&talk(b"PING\r\n", text("+PONG")), &endpoint, None).await, Outcome::Passed);
     assert_eq!(seen.recv().unwrap(), b"PING\r\n");
 }
 
 #[tokio::test]
 async fn wrong_and_missing_replies_are_told() {
     let (endpoint, _seen) = says(b"-LOADING \xff\r\n");
-    let wrong = probe(&talk(b"", text("+PONG")), &endpoint).await;
+    let wrong = probe(&talk(b"", text("+PONG")), &endpoint, None).await;
     assert_eq!(unexpected(&wrong), "the reply lacks `+PONG`: it is `-LOADING \\xff\\r\\n`");
     let (endpoint, _seen) = says(b"");
-    let wrong = probe(&talk(b"", pattern("^220 ")), &endpoint).await;
+    let wrong = probe(&talk(b"", pattern("^220 ")), &endpoint, None).await;
     assert_eq!(unexpected(&wrong), "the reply lacks a match of `^220 `: nothing came");
     let (endpoint, _seen) = says(b"220 mail.example ready\r\n");
-    assert_eq!(probe(&talk(b"", pattern("^220 ")), &endpoint).await, Outcome::Passed);
+    assert_eq!(probe(&talk(b"", pattern("^220 ")), &endpoint, None).await, Outcome::Passed);
 }
 
 #[tokio::test]
@@ -300,7 +308,7 @@ async fn half_a_reply_is_waited_for_and_no_longer_than_the_timeout() {
         Vec::new()
     });
     let hasty = Check { timeout: SHORT, ..talk(b"", text("+PONG")) };
-    assert_eq!(probe(&hasty, &endpoint).await, Outcome::Failed(ProbeFailure::Timeout));
+    assert_eq!(probe(&hasty, &endpoint, None).await, Outcome::Failed(ProbeFailure::Timeout));
     drop(release);
     // The same for a body that stops in the middle.
     let (release, released) = mpsc::channel::<()>();
@@ -311,7 +319,7 @@ async fn half_a_reply_is_waited_for_and_no_longer_than_the_timeout() {
         Vec::new()
     });
     let hasty = Check { timeout: SHORT, ..check(wanting(text("half"))) };
-    assert_eq!(probe(&hasty, &endpoint).await, Outcome::Failed(ProbeFailure::Timeout));
+    assert_eq!(probe(&hasty, &endpoint, None).await, Outcome::Failed(ProbeFailure::Timeout));
     drop(release);
 }
 
@@ -321,7 +329,7 @@ async fn endless_reply_ends_the_probe() {
         while stream.write_all(&[b'x'; 4096]).is_ok() {}
         Vec::new()
     });
-    let endless = probe(&talk(b"", text("+PONG")), &endpoint).await;
+    let endless = probe(&talk(b"", text("+PONG")), &endpoint, None).await;
     assert!(unexpected(&endless).starts_with("the reply lacks `+PONG`: it begins `xxx"), "{endless:?}");
 }
 
@@ -330,13 +338,13 @@ async fn own_port_of_the_check_is_asked() {
     let (Endpoint::Tcp(open), _seen) = says(b"") else { panic!() };
     let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let elsewhere = Check { port: Some(open.port()), ..check(ProbeKind::Tcp) };
-    assert_eq!(probe(&elsewhere, &Endpoint::Tcp(closed)).await, Outcome::Passed);
+    assert_eq!(probe(&elsewhere, &Endpoint::Tcp(closed), None).await, Outcome::Passed);
 }
 
 #[tokio::test]
 async fn alive_asks_head_of_the_root() {
     let (endpoint, seen) = server("HTTP/1.0 200 OK\r\n\r\n");
-    assert_eq!(probe(&check(ProbeKind::Alive), &endpoint).await, Outcome::Passed);
+    assert_eq!(probe(&check(ProbeKind::Alive), &endpoint, None).await, Outcome::Passed);
     assert!(seen.recv().unwrap().starts_with(b"HEAD / HTTP/1.1\r\n"));
 }
 
@@ -361,7 +369,7 @@ async fn closed_port_is_refused() {
     drop(listener);
     for kind in [ProbeKind::Tcp, ProbeKind::Alive] {
         let expected = Outcome::Failed(ProbeFailure::Connect("connection refused".to_owned()));
-        assert_eq!(probe(&check(kind), &endpoint).await, expected);
+        assert_eq!(probe(&check(kind), &endpoint, None).await, expected);
     }
 }
 
@@ -370,9 +378,9 @@ async fn hanging_process_fails_alive_but_not_connect() {
     // Never accepted, as by a stopped process: the kernel completes the connection.
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let endpoint = Endpoint::Tcp(listener.local_addr().unwrap());
-    assert_eq!(probe(&check(ProbeKind::Tcp), &endpoint).await, Outcome::Passed);
+    assert_eq!(probe(&check(ProbeKind::Tcp), &endpoint, None).await, Outcome::Passed);
     let hasty = Check { timeout: SHORT, ..check(ProbeKind::Alive) };
-    assert_eq!(probe(&hasty, &endpoint).await, Outcome::Failed(ProbeFailure::Timeout));
+    assert_eq!(probe(&hasty, &endpoint, None).await, Outcome::Failed(ProbeFailure::Timeout));
 }
 
 #[tokio::test]
@@ -380,7 +388,7 @@ async fn unix_socket_is_probed_and_missed() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("app.sock");
     let endpoint = Endpoint::Unix(path.clone());
-    let missing = probe(&check(ProbeKind::Alive), &endpoint).await;
+    let missing = probe(&check(ProbeKind::Alive), &endpoint, None).await;
     assert!(matches!(missing, Outcome::Failed(ProbeFailure::Connect(_))), "{missing:?}");
 
     let listener = UnixListener::bind(&path).unwrap();
@@ -389,7 +397,7 @@ async fn unix_socket_is_probed_and_missed() {
         read_head(&mut stream);
         stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").unwrap();
     });
-    assert_eq!(probe(&check(get("/")), &endpoint).await, Outcome::Passed);
+    assert_eq!(probe(&check(get("/")), &endpoint, None).await, Outcome::Passed);
     server.join().unwrap();
 }
 
@@ -411,7 +419,7 @@ async fn proxy_header_comes_first_and_names_nobody() {
             (header, head)
         });
         let polite = Check { send_proxy: Some(version), ..check(ProbeKind::Alive) };
-        assert_eq!(probe(&polite, &endpoint).await, Outcome::Passed);
+        assert_eq!(probe(&polite, &endpoint, None).await, Outcome::Passed);
         let (header, head) = server.join().unwrap();
         assert_eq!(header, expected);
         assert!(head.starts_with(b"HEAD / "));

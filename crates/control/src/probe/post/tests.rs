@@ -38,6 +38,8 @@ fn scene(kind: Option<ProbeKind>) -> Scene {
         timeout: health.timeout,
         host: "app.internal".to_owned(),
         send_proxy: None,
+        tls: None,
+        http2: None,
     });
     let post = Post {
         place: Place::Named(Named { answers: receiver, chosen: None }),
@@ -187,6 +189,8 @@ fn posts_spread_over_an_interval_after_the_first_round() {
             timeout: check.timeout,
             host: String::new(),
             send_proxy: None,
+            tls: None,
+            http2: None,
         }),
         watched: vec![Watched { seat: SEAT, health: Health::new(Some(&check), Wanted::Ready, 0) }],
         agent: None,

@@ -161,6 +161,7 @@ impl Case {
         let addr = SocketAddr::new(local_ip, 1);
         let mut link = BackendLink::new(Stream::Unix(stream), buffers);
         link.begin(&RequestHead {
+            deadline: None,
             identity: Default::default(),
             request: &request,
             buf: head.as_bytes(),

@@ -12,6 +12,7 @@ fn eject() -> policy::plan::Eject {
         max_time: std::time::Duration::from_secs(60),
         max_share_percent: 50,
         statuses: vec![503],
+        grpc: Default::default(),
         failure_rate: None,
         latency: None,
     }

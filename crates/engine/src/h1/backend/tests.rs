@@ -29,6 +29,7 @@ fn begun<'b>(stream: UnixStream, buffers: &'b Buffers, head: &str) -> BackendLin
     let addr = SocketAddr::new(local_ip, 1);
     let mut link = BackendLink::new(Stream::Unix(stream), buffers);
     link.begin(&RequestHead {
+        deadline: None,
         identity: Default::default(),
         request: &request,
         buf: head.as_bytes(),

@@ -334,7 +334,8 @@ impl Connection {
     }
 
     /// The next stream that waited to send and may do so now. Write to it before asking again: what it takes is not there
-    /// for the next. Ask until there is none, or the output is full.
+    /// for the next. Ask until there is none, or the output is full; then send the output and ask again. Whoever waits for
+    /// input instead, while [`Connection::has_writable`], may wait for ever: the peer has said all that it has to say.
     pub fn next_writable(&mut self) -> Option<Handle> {
         while self.send_window.available() > 0 {
             let stream = self.turns.pop_front()?;
@@ -344,6 +345,12 @@ impl Connection {
             }
         }
         None
+    }
+
+    /// Whether a stream waits to send and may.
+    #[must_use]
+    pub fn has_writable(&self) -> bool {
+        self.send_window.available() > 0 && !self.turns.is_empty()
     }
 
     /// Resets a stream. It keeps its place until it is released.

@@ -12,6 +12,8 @@ use super::{ENTRY_OVERHEAD_BYTES, MAX_TABLE_BYTES, huffman, static_table};
 const LARGEST_TABLE: u32 = 4096;
 /// Lines of which is known that they were written once.
 const SEEN: usize = 16;
+/// Places to find entries by. Two that share one are written into the table by turns, which costs bytes alone.
+const PLACES: usize = 64;
 
 /// How a literal is marked (RFC 7541, section 6.2).
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -24,11 +26,22 @@ enum Mark {
     Never,
 }
 
+/// What is noted beside a line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Note {
+    hash: u32,
+    /// The static entry with the same name, or 0.
+    index: u8,
+}
+
 /// The encoding context of a connection.
 #[derive(Debug)]
 pub(in crate::h2) struct Encoder {
-    /// Beside each line, its hash.
-    table: Table<u32>,
+    table: Table<Note>,
+    /// Entries that ever came into the table; wraps around.
+    inserted: u16,
+    /// By the hash of its line, the number of the last such entry. It may be gone, or another's: that is seen there.
+    places: [u16; PLACES],
     /// The smallest size that the table had since the last block, and what it has now, if that must be told.
     resized: Option<(u32, u32)>,
     /// Hashes of lines that were written and did not go into the table.
@@ -39,7 +52,14 @@ pub(in crate::h2) struct Encoder {
 impl Encoder {
     /// With the table that each peer allows until it says otherwise.
     pub(in crate::h2) fn new() -> Self {
-        Self { table: Table::new(LARGEST_TABLE as usize), resized: None, seen: [0; SEEN], next_seen: 0 }
+        Self {
+            table: Table::new(LARGEST_TABLE as usize),
+            inserted: 0,
+            places: [0; PLACES],
+            resized: None,
+            seen: [0; SEEN],
+            next_seen: 0,
+        }
     }
 
     /// The peer allows a table of this size.
@@ -159,12 +179,12 @@ impl Encoder {
             return put_literal(index, name, value, Mark::Plain, out);
         }
         let hash = hash_of(name, value);
-        if let Some(age) = self.find(hash, name, value) {
+        if let Some(age) = self.find(Note { hash, index }, name, value) {
             return put::<7>(out, 0x80, static_table::LENGTH + 1 + age);
         }
         // A fold and not a search: all are compared at once.
         if self.seen.iter().fold(false, |any, seen| any | (*seen == hash)) {
-            self.insert(index, hash, (name, value), out);
+            self.insert(Note { hash, index }, (name, value), out);
         } else {
             self.seen[self.next_seen] = hash;
             self.next_seen = (self.next_seen + 1) % SEEN;
@@ -174,16 +194,20 @@ impl Encoder {
 
     /// The age of the line's entry.
     #[inline]
-    fn find(&self, hash: u32, name: &[u8], value: &[u8]) -> Option<usize> {
-        let is_line = |line: &[u8], name_bytes: usize| {
-            line[..name_bytes].eq_ignore_ascii_case(name) && line[name_bytes + 2..line.len() - 2] == *value
-        };
-        let mut entries = self.table.newest_first().filter(|(_, entry)| entry.note == hash);
-        entries.find(|(_, entry)| is_line(self.table.line(entry), entry.name_bytes())).map(|(age, _)| age)
+    fn find(&self, wanted: Note, name: &[u8], value: &[u8]) -> Option<usize> {
+        let age = usize::from(self.inserted.wrapping_sub(self.places[place(wanted.hash)]));
+        let entry = self.table.get(age)?;
+        if entry.note != wanted {
+            return None;
+        }
+        let line = self.table.line(entry);
+        let name_bytes = entry.name_bytes();
+        let same_name = wanted.index != 0 || line[..name_bytes].eq_ignore_ascii_case(name);
+        (same_name && line[name_bytes + 2..line.len() - 2] == *value).then_some(age)
     }
 
     #[inline(never)]
-    fn insert(&mut self, index: u8, hash: u32, (name, value): (&[u8], &[u8]), out: &mut Vec<u8>) {
+    fn insert(&mut self, note: Note, (name, value): (&[u8], &[u8]), out: &mut Vec<u8>) {
         // The line is put together where the block grows, and taken away again.
         let start = out.len();
         out.extend_from_slice(name);
@@ -191,9 +215,11 @@ impl Encoder {
         out.extend_from_slice(b": ");
         out.extend_from_slice(value);
         out.extend_from_slice(b"\r\n");
-        self.table.insert(&out[start..], name.len(), hash);
+        self.table.insert(&out[start..], name.len(), note);
+        self.inserted = self.inserted.wrapping_add(1);
+        self.places[place(note.hash)] = self.inserted;
         out.truncate(start);
-        put_literal(index, name, value, Mark::Indexed, out);
+        put_literal(note.index, name, value, Mark::Indexed, out);
     }
 
     /// Holds no more memory than it needs.
@@ -233,6 +259,12 @@ fn put_literal(index: u8, name: &[u8], value: &[u8], mark: Mark, out: &mut Vec<u
         put::<7>(out, 0, value.len());
         out.extend_from_slice(value);
     }
+}
+
+/// Where the number of an entry is kept.
+#[inline]
+fn place(hash: u32) -> usize {
+    (hash >> 1) as usize % PLACES
 }
 
 /// Tells lines apart quickly; the case of the name falls out. Never 0, which stands for nothing seen.

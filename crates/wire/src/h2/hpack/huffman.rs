@@ -24,7 +24,6 @@ const LENGTH_TABLE: [u8; 257] = [
 ];
 
 const SYMBOLS: usize = 257;
-const END_OF_STRING: u16 = 256;
 const LONGEST: usize = 30;
 /// Bits that are looked up at once; codes of two frequent bytes fit.
 const FAST_BITS: u32 = 10;
@@ -32,11 +31,10 @@ const FAST_BITS: u32 = 10;
 /// What the next bits hold: one or two whole codes, or none where the first is longer than [`FAST_BITS`].
 #[derive(Clone, Copy)]
 struct Fast {
-    first: u8,
-    second: u8,
-    /// Bits of the first code; 0 if it is a long one.
-    first_bits: u8,
-    /// Bits of both; those of the first alone if the second does not fit.
+    bytes: [u8; 2],
+    /// How many of them; 0 if the first code is a long one.
+    count: u8,
+    /// Bits of their codes.
     bits: u8,
 }
 
@@ -64,7 +62,7 @@ static TABLES: Tables = tables();
 #[expect(clippy::cast_possible_truncation, reason = "symbols and lengths are small")]
 const fn tables() -> Tables {
     let mut made = Tables {
-        fast: [Fast { first: 0, second: 0, first_bits: 0, bits: 0 }; 1 << FAST_BITS],
+        fast: [Fast { bytes: [0; 2], count: 0, bits: 0 }; 1 << FAST_BITS],
         lengths: [Length { end: 0, first: 0, at: 0 }; LONGEST + 1],
         order: [0; SYMBOLS],
         codes: [0; SYMBOLS],
@@ -108,9 +106,8 @@ const fn fill_fast(made: &mut Tables) {
             }
             let fits = length + more <= FAST_BITS;
             made.fast[bits] = Fast {
-                first: first as u8,
-                second: if fits { symbol(made, rest, more) as u8 } else { 0 },
-                first_bits: length as u8,
+                bytes: [first as u8, if fits { symbol(made, rest, more) as u8 } else { 0 }],
+                count: if fits { 2 } else { 1 },
                 bits: if fits { length + more } else { length } as u8,
             };
         }
@@ -125,74 +122,113 @@ const fn symbol(tables: &Tables, window: u64, length: u32) -> u16 {
     tables.order[row.at as usize + ((window >> (32 - length)) as usize - row.first as usize)]
 }
 
+/// Lookups between two refills of the window, which holds more than 32 bits after one.
+const LOOKUPS: usize = 3;
+/// Bytes that so many lookups may write, and some more that they do not keep.
+const PIECE_BYTES: usize = 8;
+
 /// Appends what `code` stands for to `out`.
 pub(super) fn decode(code: &[u8], out: &mut Vec<u8>) -> Result<(), CompressionError> {
-    // No code has fewer than five bits; the last lookup may write one byte more than it keeps.
+    // No code has fewer than five bits.
     let start = out.len();
-    out.resize(start + code.len() * 8 / 5 + 2, 0);
-    match decode_into(code, &mut out[start..]) {
-        Some(length) => {
-            out.truncate(start + length);
-            Ok(())
-        }
-        None => {
-            out.truncate(start);
-            Err(CompressionError("invalid Huffman code in a header block"))
-        }
-    }
+    out.resize(start + code.len() * 8 / 5 + PIECE_BYTES, 0);
+    let length = Bits { window: 0, have: 0, rest: code }.decode(&mut out[start..]);
+    out.truncate(start + length.unwrap_or(0));
+    if length.is_some() { Ok(()) } else { Err(CompressionError("invalid Huffman code in a header block")) }
 }
 
-/// Returns how many bytes were written, or none if the code is wrong.
-#[inline]
-fn decode_into(code: &[u8], out: &mut [u8]) -> Option<usize> {
-    let (mut window, mut have, mut rest, mut length) = (0_u64, 0_u32, code, 0);
-    loop {
-        if have <= 32 {
-            if let Some((four, others)) = rest.split_first_chunk::<4>() {
-                window |= u64::from(u32::from_be_bytes(*four)) << (32 - have);
-                (have, rest) = (have + 32, others);
-            } else {
-                while let [byte, others @ ..] = rest {
-                    window |= u64::from(*byte) << (56 - have);
-                    (have, rest) = (have + 8, others);
-                }
+/// Code that is read bit by bit.
+struct Bits<'a> {
+    /// The next bits, from the top.
+    window: u64,
+    /// How many of them are there.
+    have: u32,
+    rest: &'a [u8],
+}
+
+impl Bits<'_> {
+    /// Returns how many bytes were written, or none if the code is wrong.
+    #[inline]
+    fn decode(mut self, out: &mut [u8]) -> Option<usize> {
+        let mut length = 0;
+        while let Some((four, rest)) = self.rest.split_first_chunk::<4>() {
+            if self.have <= 32 {
+                self.window |= u64::from(u32::from_be_bytes(*four)) << (32 - self.have);
+                (self.have, self.rest) = (self.have + 32, rest);
             }
+            length += self.look_up(out.get_mut(length..)?.first_chunk_mut()?)?;
         }
-        let fast = TABLES.fast[(window >> (64 - FAST_BITS)) as usize];
-        let bits = u32::from(fast.bits);
-        if fast.first_bits != 0 && bits <= have {
-            let two = out.get_mut(length..length + 2)?;
-            two.copy_from_slice(&[fast.first, fast.second]);
-            length += 1 + usize::from(fast.bits != fast.first_bits);
-            (window, have) = (window << bits, have - bits);
-            continue;
+        self.decode_end(out, length)
+    }
+
+    /// Decodes the next few codes, all of whose bits are there. Returns how many bytes were written.
+    #[inline(always)]
+    fn look_up(&mut self, piece: &mut [u8; PIECE_BYTES]) -> Option<usize> {
+        let mut length = 0;
+        for _ in 0..LOOKUPS {
+            let fast = TABLES.fast[(self.window >> (64 - FAST_BITS)) as usize];
+            let count = usize::from(fast.count);
+            if count == 0 {
+                let (byte, bits) = long(self.window)?;
+                // A code of 30 bits may not be there whole after other lookups: it is met again first of all.
+                if bits <= self.have {
+                    piece[length % PIECE_BYTES] = byte;
+                    length += 1;
+                    self.pass(bits);
+                }
+                break;
+            }
+            piece[length % PIECE_BYTES] = fast.bytes[0];
+            piece[(length + 1) % PIECE_BYTES] = fast.bytes[1];
+            length += count;
+            self.pass(u32::from(fast.bits));
         }
-        let (byte, bits) = match fast.first_bits {
-            0 => long(window)?,
-            bits => (fast.first, u32::from(bits)),
-        };
-        if bits > have {
-            // RFC 7541, section 5.2: the end is filled with the first bits, all ones, of the end-of-string code; fewer
-            // than eight of them.
-            let filled = have < 8 && (have == 0 || window >> (64 - have) == (1 << have) - 1);
-            return filled.then_some(length);
+        Some(length)
+    }
+
+    #[inline(always)]
+    fn pass(&mut self, bits: u32) {
+        self.window <<= bits;
+        self.have -= bits;
+    }
+
+    /// Decodes what is left when there are fewer than four bytes more, code by code.
+    #[inline]
+    fn decode_end(mut self, out: &mut [u8], mut length: usize) -> Option<usize> {
+        loop {
+            while self.have <= 56
+                && let Some((byte, rest)) = self.rest.split_first()
+            {
+                self.window |= u64::from(*byte) << (56 - self.have);
+                (self.have, self.rest) = (self.have + 8, rest);
+            }
+            let fast = TABLES.fast[(self.window >> (64 - FAST_BITS)) as usize];
+            let (byte, bits) = match fast.count {
+                0 => long(self.window)?,
+                _ => (fast.bytes[0], u32::from(LENGTHS[usize::from(fast.bytes[0])])),
+            };
+            if bits > self.have {
+                // RFC 7541, section 5.2: the end is filled with the first bits, all ones, of the end-of-string code;
+                // fewer than eight of them.
+                let have = self.have;
+                let filled = have < 8 && (have == 0 || self.window >> (64 - have) == (1 << have) - 1);
+                return filled.then_some(length);
+            }
+            *out.get_mut(length)? = byte;
+            length += 1;
+            self.pass(bits);
         }
-        *out.get_mut(length)? = byte;
-        length += 1;
-        (window, have) = (window << bits, have - bits);
     }
 }
 
-/// The long code at the top of `window`: its byte and its bits. None for the end-of-string symbol.
+/// The long code at the top of `window`: its byte and its bits. None for the end-of-string symbol, which has so many ones
+/// that no filling looks like it.
 #[inline(never)]
 fn long(window: u64) -> Option<(u8, u32)> {
     let top = window >> 32;
     let bits = (FAST_BITS + 1..=30).find(|bits| top < TABLES.lengths[*bits as usize].end)?;
     let symbol = symbol(&TABLES, top, bits);
-    if symbol == END_OF_STRING {
-        // Where the string ends within it, the caller sees that bits are missing.
-        return Some((0, u32::MAX));
-    }
+    // The end-of-string symbol is none.
     Some((u8::try_from(symbol).ok()?, bits))
 }
 
@@ -233,7 +269,7 @@ mod tests {
     fn the_code_is_complete() {
         assert_eq!(TABLES.lengths[LONGEST].end, 1 << 32);
         assert_eq!(TABLES.codes[usize::from(b'0')], 0);
-        assert_eq!(TABLES.codes[usize::from(END_OF_STRING)], 0x3fff_ffff);
+        assert_eq!(TABLES.codes[256], 0x3fff_ffff);
         assert_eq!((TABLES.codes[10], LENGTHS[10]), (0x3fff_fffc, 30));
     }
 
@@ -253,11 +289,27 @@ mod tests {
     }
 
     #[test]
+    fn long_texts_of_short_and_long_codes_survive() {
+        for step in 1..97_usize {
+            let text: Vec<_> = (0..900).map(|at| u8::try_from(at * step % 256).expect("a byte")).collect();
+            for length in [0, 1, 2, 3, 5, 8, 13, 100, 900] {
+                let mut code = Vec::new();
+                encode(&text[..length], &mut code);
+                let mut back = Vec::new();
+                decode(&code, &mut back).expect("it was just made");
+                assert_eq!(back, text[..length]);
+            }
+        }
+    }
+
+    #[test]
     fn rfc7541_5_2_wrong_fillings_are_refused() {
         let decoded = |code: &[u8]| decode(code, &mut Vec::new());
         // '0' is 00000, so that three bits are left.
         assert!(decoded(&[0b0000_0111]).is_ok());
-        for wrong in [&[0b0000_0000][..], &[0b0000_0110], &[0b0000_0111, 0xff], &[0xff], &[0xff; 4], &[0xff; 8]] {
+        for wrong in
+            [&[0b0000_0000][..], &[0b0000_0110], &[0b0000_0111, 0xff], &[0xff], &[0xff; 4], &[0xff; 8], &[0xff; 99]]
+        {
             assert!(decoded(wrong).is_err(), "{wrong:x?}");
         }
         // The whole end-of-string symbol after 'a' (00011).

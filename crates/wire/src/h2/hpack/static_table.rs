@@ -4,6 +4,7 @@
 
 use super::Kind;
 use super::Pseudo;
+use crate::grammar::is_word;
 use crate::head::Name;
 
 /// An entry.
@@ -136,9 +137,16 @@ pub(super) fn find(name: &[u8]) -> u8 {
     }
     match BY_NAME[place(name)] {
         0 => 0,
-        index if ENTRIES[usize::from(index) - 1].name().eq_ignore_ascii_case(name) => index,
+        index if is_name(name, ENTRIES[usize::from(index) - 1].name()) => index,
         _ => 0,
     }
+}
+
+/// Whether `name`, which is a token, is `lower` but for its case.
+#[inline]
+fn is_name(name: &[u8], lower: &[u8]) -> bool {
+    const LONGEST_WORD: usize = 24;
+    if lower.len() <= LONGEST_WORD { is_word(name, lower) } else { name.eq_ignore_ascii_case(lower) }
 }
 
 #[cfg(test)]

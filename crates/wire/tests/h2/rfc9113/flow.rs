@@ -92,8 +92,9 @@ fn section_6_9_the_window_of_the_connection_is_shared_in_turns() {
         assert_eq!(put(&mut side, *stream, &data[sent[at]..]), 0, "others first");
     }
     assert_eq!(sent, [16_384, 16_384, 16_384, 16_383]);
-    assert_eq!(side.connection.next_writable(), None);
+    assert_eq!((side.connection.next_writable(), side.connection.has_writable()), (None, false));
     side.receive(&window_update(0, 60_000)).expect("fine");
+    assert!(side.connection.has_writable());
     let mut order = Vec::new();
     while let Some(stream) = side.connection.next_writable() {
         let at = streams.iter().position(|other| *other == stream).expect("one of them");

@@ -35,6 +35,7 @@ impl Way<'_> {
         assert_eq!(parsed, Ok(Parsed::Complete(text.len())), "{text}");
         let mut out = Vec::new();
         let head = RequestHead {
+            deadline: None,
             identity: Default::default(),
             request: &request,
             buf: text.as_bytes(),
