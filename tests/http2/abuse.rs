@@ -57,11 +57,7 @@ fn is_cut_off(name: &str, attack: impl Fn(&mut Http2, u32) -> Vec<u8>) {
     let took = began.elapsed();
     front.wait_for_counter("calmed", 1);
     let told = if code.is_some() { "told so" } else { "reset" };
-    figure(&format!(
-        "HTTP/2, {name}: cut off within {sent} of them, {} ms, {told}; {}",
-        took.as_millis(),
-        others.unharmed()
-    ));
+    figure(&format!("HTTP/2, {name}: cut off, {sent} sent, {} ms, {told}; {}", took.as_millis(), others.unharmed()));
 }
 
 #[test]
@@ -181,7 +177,6 @@ fn windows_held_at_zero_pin_no_memory_and_are_cut_at_last() {
     let body = "x".repeat(4 * 1024 * 1024);
     let backend = Backend::answering(format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len()));
     let front = Setup::new(&backend).listener("timeouts = { body = \"3s\" }").start();
-    let others = Others::start_small(&front);
     let before = peak_kib(front.pid());
     let mut client = Http2::with(front.address(), &[(INITIAL_WINDOW_SIZE, 0)]);
     let streams: Vec<u32> = (0..STREAMS).map(|_| client.get("/", &[])).collect();
@@ -190,16 +185,8 @@ fn windows_held_at_zero_pin_no_memory_and_are_cut_at_last() {
     assert!(matches!(answer.end, End::Reset(_)) && answer.body.is_empty(), "{answer:?}");
     let pinned = peak_kib(front.pid()) - before;
     assert!(pinned < 24 * 1024, "{pinned} KiB for {STREAMS} answers that nobody takes");
-    eventually("the backend is free", || front.status()["listeners"][0]["requests"].as_u64() >= Some(50));
-    drop(others);
+    eventually("the backend is free", || front.sum("active") == 0);
     figure(&format!("HTTP/2, window of zero held on {STREAMS} answers of 4 MiB: {pinned} KiB pinned, then reset"));
-}
-
-impl Others {
-    /// Without load: what they would be answered is large.
-    fn start_small(front: &Evenkeel) -> Http2 {
-        Http2::connect(front.address())
-    }
 }
 
 #[test]
@@ -212,7 +199,7 @@ fn slow_heads_are_cut_by_their_timeout() {
     let began = Instant::now();
     client.send(HEADERS, END_STREAM, stream, request("GET", "/", &[]));
     let code = client.goaway();
-    assert!(code.is_none_or(|code| code != 0 || began.elapsed() >= Duration::from_millis(900)), "{code:?}");
+    assert!(code.is_none_or(|code| code == 0), "{code:?}");
     assert!(began.elapsed() >= Duration::from_millis(900), "{:?}", began.elapsed());
     figure(&format!(
         "HTTP/2, head without end: cut after {} ms of 1 s; {}",
