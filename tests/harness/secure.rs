@@ -308,6 +308,9 @@ macro_rules! end {
                 self.0.conn.send_close_notify();
                 let _ = self.0.flush();
             }
+            fn renew_keys(&mut self) {
+                self.0.conn.refresh_traffic_keys().unwrap();
+            }
             fn is_resumed(&self) -> bool {
                 self.0.conn.handshake_kind() == Some(HandshakeKind::Resumed)
             }

@@ -43,6 +43,8 @@ pub(crate) trait TlsEnd: Read + Write + Send {
     fn say_end(&mut self);
     /// Whether an earlier session was taken up.
     fn is_resumed(&self) -> bool;
+    /// Goes on with other keys, and wants the same of the other side.
+    fn renew_keys(&mut self);
 }
 
 /// A connection with what was read from it and not yet used.
@@ -143,6 +145,13 @@ impl Wire {
     pub(crate) fn say_end(&mut self) {
         if let Socket::Tls(end, _) = &mut self.socket {
             end.say_end();
+        }
+    }
+
+    /// Has both sides of TLS go on with other keys.
+    pub(crate) fn renew_keys(&mut self) {
+        if let Socket::Tls(end, _) = &mut self.socket {
+            end.renew_keys();
         }
     }
 

@@ -186,3 +186,22 @@ fn sessions_of_backends_are_taken_up() {
     assert_eq!(client.exchange(GET).body, b"false");
     assert_eq!(client.exchange(GET).body, b"true");
 }
+
+#[test]
+fn rfc8446_4_6_3_backends_change_keys() {
+    let stage = Stage::new();
+    let config = Arc::new(stage.authority.certify(&["localhost"]).server());
+    let backend = Backend::secure(config, |conn| {
+        loop {
+            conn.request()?;
+            conn.wire.renew_keys();
+            conn.send(OK);
+        }
+    });
+    let front = front(&stage, &backend);
+    let mut client = front.client();
+    for _ in 0..5 {
+        assert_eq!(client.exchange(GET).body, b"ok");
+    }
+    assert_eq!(front.backends("connects"), [1]);
+}

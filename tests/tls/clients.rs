@@ -200,3 +200,30 @@ fn nodes_with_one_secret_take_up_each_others_sessions() {
     assert_ne!(client.shaken(stranger.address()).kind, HandshakeKind::Resumed);
     assert!(!one.log().contains("a secret of"), "{}", one.log());
 }
+
+#[test]
+fn rfc8446_4_6_3_keys_change_while_requests_run() {
+    let backend = Backend::serving(|conn| {
+        loop {
+            let request = conn.request()?;
+            conn.send(format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", request.body.len()));
+            conn.send(&request.body);
+        }
+    });
+    let stage = Stage::ready();
+    let front = stage.front(&backend);
+    let mut wire = stage.client().connect(front.address());
+    let body = "x".repeat(100_000);
+    for _ in 0..5 {
+        wire.renew_keys();
+        let head = format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n", body.len());
+        wire.send([head.as_bytes(), body.as_bytes()].concat());
+        assert_eq!(wire.answer(Method::Other).body, body.as_bytes());
+    }
+    // More of that without a word in between is no client's need.
+    let sent = (0..200).try_for_each(|_| {
+        wire.renew_keys();
+        wire.try_send("")
+    });
+    assert!(sent.is_err() || wire.read_to_end() == Err(crate::harness::Broken::Reset));
+}

@@ -10,14 +10,14 @@ use rustls::server::{ServerConnectionData, UnbufferedServerConnection};
 use rustls::unbuffered::{ConnectionState, EncodeError, UnbufferedStatus};
 use rustls::{CommonState, Error, ExtractedSecrets, ProtocolVersion};
 
-use super::record::Half;
+use super::record::{Half, whole_length};
 use super::stream::{Kernel, Keys, TlsStream, with_room};
 use crate::stream::Stream;
 
 /// Bytes that a peer may have sent without a step having used them: the longest message of a handshake and its records.
-const MOST: usize = 80 * 1024;
+pub(super) const MOST: usize = 80 * 1024;
 /// Bytes that are read at once.
-const READ: usize = 16 * 1024;
+pub(super) const READ: usize = 16 * 1024;
 
 /// One side of a handshake.
 pub(crate) trait Role {
@@ -82,24 +82,23 @@ pub(crate) struct Stage<R> {
     role: R,
     /// What has come and was not used.
     incoming: Vec<u8>,
+    /// How much of it rustls has been shown: one record after the other, so that none of those behind the handshake is
+    /// opened by it. It would keep what is to be said to them for a write of its own, which never comes.
+    shown: usize,
     outgoing: Vec<u8>,
     sent: usize,
-    /// Data that came right behind the handshake.
-    plain: Vec<u8>,
-    /// The peer has said its end already.
-    ended: bool,
 }
 
 impl<R: Role> Stage<R> {
     /// With what has come so far.
     pub(crate) fn new(role: R, incoming: Vec<u8>) -> Self {
-        Self { role, incoming, outgoing: Vec::new(), sent: 0, plain: Vec::new(), ended: false }
+        Self { role, incoming, shown: 0, outgoing: Vec::new(), sent: 0 }
     }
 
     /// Goes on as far as what is here allows. After an error, what is to be sent says it to the peer.
     pub(crate) fn step(&mut self) -> Result<Step, Error> {
         loop {
-            let UnbufferedStatus { discard, state, .. } = self.role.process(&mut self.incoming);
+            let UnbufferedStatus { discard, state, .. } = self.role.process(&mut self.incoming[..self.shown]);
             let step = match state {
                 Ok(ConnectionState::EncodeTlsData(mut data)) => {
                     let start = self.outgoing.len();
@@ -114,25 +113,12 @@ impl<R: Role> Stage<R> {
                     data.done();
                     None
                 }
-                Ok(ConnectionState::ReadTraffic(mut data)) => {
-                    while let Some(Ok(record)) = data.next_record() {
-                        self.plain.extend_from_slice(record.payload);
-                    }
-                    None
-                }
                 Ok(ConnectionState::WriteTraffic(_)) => Some(Step::Done),
                 Ok(ConnectionState::BlockedHandshake) => Some(Step::Wants),
-                Ok(ConnectionState::PeerClosed | ConnectionState::Closed) if self.ended => {
-                    return Err(Error::HandshakeNotComplete);
-                }
-                Ok(ConnectionState::PeerClosed | ConnectionState::Closed) => {
-                    self.ended = true;
-                    None
-                }
-                // Early data is never asked for.
+                // An end before the end, or data before that; early data is never asked for.
                 Ok(_) => return Err(Error::HandshakeNotComplete),
                 Err(error) => {
-                    self.incoming.drain(..discard);
+                    self.take(discard);
                     // To an alert nothing is answered.
                     if !matches!(error, Error::AlertReceived(_)) {
                         self.say_error();
@@ -140,17 +126,38 @@ impl<R: Role> Stage<R> {
                     return Err(error);
                 }
             };
-            self.incoming.drain(..discard);
-            if let Some(step) = step {
-                return Ok(step);
+            self.take(discard);
+            match step {
+                Some(Step::Done) => return Ok(Step::Done),
+                Some(Step::Wants) if !self.show_more() => return Ok(Step::Wants),
+                Some(Step::Wants) | None => {}
             }
         }
+    }
+
+    fn take(&mut self, used: usize) {
+        self.incoming.drain(..used);
+        self.shown -= used;
+    }
+
+    /// Whether another record is here.
+    fn show_more(&mut self) -> bool {
+        let rest = &self.incoming[self.shown..];
+        match whole_length(rest) {
+            Ok(Some(length)) if length <= rest.len() => self.shown += length,
+            Ok(_) => return false,
+            // It is for rustls to say what is wrong.
+            Err(_) => self.shown = self.incoming.len(),
+        }
+        true
     }
 
     /// What is to be sent after an error: what was said before it, and then an alert. Asked once more than that, rustls
     /// would go on with what has come.
     fn say_error(&mut self) {
-        while let Ok(ConnectionState::EncodeTlsData(mut data)) = self.role.process(&mut self.incoming).state {
+        while let Ok(ConnectionState::EncodeTlsData(mut data)) =
+            self.role.process(&mut self.incoming[..self.shown]).state
+        {
             let start = self.outgoing.len();
             if let Err(EncodeError::InsufficientSize(wanted)) = data.encode(&mut []) {
                 self.outgoing.resize(start + wanted.required_size, 0);
@@ -191,11 +198,7 @@ impl<R: Role> Stage<R> {
         let halves = Half::new(secrets.tx, version).zip(Half::new(secrets.rx, version));
         let (tx, rx) = halves.ok_or(Error::HandshakeNotComplete)?;
         let kernel = if version == ProtocolVersion::TLSv1_3 { kernel } else { Kernel::Settled };
-        let mut stream = TlsStream::new(socket, Keys { tx, rx, kernel }, self.plain, self.incoming);
-        if self.ended {
-            stream.has_ended();
-        }
-        Ok(stream)
+        Ok(TlsStream::new(socket, Keys { tx, rx, kernel }, self.incoming))
     }
 }
 

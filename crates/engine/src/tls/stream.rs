@@ -14,11 +14,13 @@ use rustls::client::ClientConnectionData;
 use rustls::kernel::KernelConnection;
 use rustls::server::ServerConnectionData;
 
+use super::handshake;
 use super::record::{Flaw, Half, Kind, MOST, OVERHEAD, whole_length};
 use crate::stream::{Rest, Stream};
 
-/// Bytes that are read at once.
-const READ: usize = 72 * 1024;
+/// Bytes that are read at once; more than a handshake can leave behind.
+const READ: usize = 104 * 1024;
+const _: () = assert!(READ > handshake::MOST + handshake::READ);
 /// Records that are sealed for one write, once the socket has taken a whole one: what it does not take must be kept.
 const RECORDS: usize = 2;
 /// Records without data that may come in a row: tickets, keys, alerts, nothing.
@@ -92,13 +94,13 @@ pub(crate) struct TlsStream {
 }
 
 impl TlsStream {
-    /// After a handshake, with what came behind its last message: opened, and not yet.
-    pub(super) fn new(socket: Stream, keys: Keys, plain: Vec<u8>, held: Vec<u8>) -> Self {
+    /// After a handshake, with what came behind its last message.
+    pub(super) fn new(socket: Stream, keys: Keys, held: Vec<u8>) -> Self {
         Self {
             socket,
             keys,
             held,
-            plain,
+            plain: Vec::new(),
             plain_at: 0,
             out: Vec::new(),
             out_at: 0,
@@ -400,11 +402,6 @@ impl TlsStream {
             (self.out, self.out_at) = (Vec::new(), 0);
         }
         Poll::Ready(Ok(()))
-    }
-
-    /// The peer has said its end in the handshake already.
-    pub(super) fn has_ended(&mut self) {
-        self.ended = true;
     }
 
     /// A message was sent whole: from here on, an end is no cut.
