@@ -21,6 +21,8 @@ pub(super) enum Past {
     Ended,
     ByPeer,
     ByUs,
+    /// Servers: it was answered, and the rest of the request may still come.
+    Answered,
     /// Too long ago to be remembered, or never used: an id below one that was used.
     Unknown,
 }
@@ -204,6 +206,7 @@ impl Index {
 struct PastStreams {
     reset: Ring<REMEMBERED_RESETS>,
     ended: Ring<REMEMBERED_ENDS>,
+    answered: Ring<REMEMBERED_RESETS>,
 }
 
 impl PastStreams {
@@ -214,6 +217,7 @@ impl PastStreams {
             // Ids have 31 bits.
             Past::ByUs => self.reset.push(id | 1 << 31),
             Past::ByPeer | Past::Unknown => self.reset.push(id),
+            Past::Answered => self.answered.push(id),
         }
     }
 
@@ -224,6 +228,8 @@ impl PastStreams {
             Past::ByPeer
         } else if self.ended.has(id) {
             Past::Ended
+        } else if self.answered.has(id) {
+            Past::Answered
         } else {
             Past::Unknown
         }
