@@ -21,8 +21,6 @@ pub(super) enum Past {
     Ended,
     ByPeer,
     ByUs,
-    /// Servers: it was answered, and the rest of the request may still come.
-    Answered,
     /// Too long ago to be remembered, or never used: an id below one that was used.
     Unknown,
 }
@@ -206,7 +204,6 @@ impl Index {
 struct PastStreams {
     reset: Ring<REMEMBERED_RESETS>,
     ended: Ring<REMEMBERED_ENDS>,
-    answered: Ring<REMEMBERED_RESETS>,
 }
 
 impl PastStreams {
@@ -217,7 +214,6 @@ impl PastStreams {
             // Ids have 31 bits.
             Past::ByUs => self.reset.push(id | 1 << 31),
             Past::ByPeer | Past::Unknown => self.reset.push(id),
-            Past::Answered => self.answered.push(id),
         }
     }
 
@@ -228,8 +224,6 @@ impl PastStreams {
             Past::ByPeer
         } else if self.ended.has(id) {
             Past::Ended
-        } else if self.answered.has(id) {
-            Past::Answered
         } else {
             Past::Unknown
         }

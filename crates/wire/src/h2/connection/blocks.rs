@@ -262,7 +262,7 @@ impl Connection {
     ) -> Result<Option<Event>, ConnectionError> {
         head::pass_over(&mut self.decoder, fields, &self.config.limits)?;
         match self.streams.past(id) {
-            Past::ByUs | Past::Answered => Ok(None),
+            Past::ByUs => Ok(None),
             Past::Ended => Err(headers_after_end()),
             Past::ByPeer => {
                 self.budgets.charge(Abuse::ProvokedReset, turn.now_ms)?;

@@ -75,19 +75,9 @@ impl Connection {
     /// DATA for a stream that has no place any more.
     #[cold]
     fn late_data(&mut self, turn: &mut Turn<'_, '_>, header: Header, left: u32) -> Result<Step, ConnectionError> {
-        match self.streams.past(header.stream) {
-            Past::ByUs => {}
-            // The last of it was on its way.
-            Past::Answered if header.has(END_STREAM) => self.streams.remember(header.stream, Past::Ended),
-            Past::Answered => {
-                self.streams.remember(header.stream, Past::ByUs);
-                frame::put_reset(turn.out, header.stream, ErrorCode::NO_ERROR);
-            }
-            _ if self.is_beyond(header.stream) => {}
-            _ => {
-                self.budgets.charge(Abuse::ProvokedReset, turn.now_ms)?;
-                frame::put_reset(turn.out, header.stream, ErrorCode::STREAM_CLOSED);
-            }
+        if self.streams.past(header.stream) != Past::ByUs && !self.is_beyond(header.stream) {
+            self.budgets.charge(Abuse::ProvokedReset, turn.now_ms)?;
+            frame::put_reset(turn.out, header.stream, ErrorCode::STREAM_CLOSED);
         }
         Ok(self.drop_data(turn, header.length, left))
     }

@@ -360,27 +360,21 @@ impl Connection {
         }
     }
 
-    /// The application is done with a stream: its place is free. What has not ended is reset, but for a request that was
-    /// answered before its end: what is on its way of that may end it yet, and some clients lose the answer by a reset. If
-    /// more is to come, that is told then, by NO_ERROR (RFC 9113, section 8.1).
+    /// The application is done with a stream: its place is free. What has not ended is reset: by a server that has
+    /// answered with NO_ERROR, so that the rest of the request need not come (RFC 9113, section 8.1).
     pub fn release(&mut self, stream: Handle, out: &mut Vec<u8>) {
-        let is_server = self.role == Role::Server;
         let Some(found) = self.streams.get(stream) else { return };
-        let is_answered = is_server && found.state == State::HalfClosedLocal;
-        let code = match is_answered {
-            true => ErrorCode::NO_ERROR,
-            false if is_server => ErrorCode::INTERNAL_ERROR,
-            false => ErrorCode::CANCEL,
+        let code = match (self.role, found.state) {
+            (Role::Server, State::HalfClosedLocal) => ErrorCode::NO_ERROR,
+            (Role::Server, _) => ErrorCode::INTERNAL_ERROR,
+            (Role::Client, _) => ErrorCode::CANCEL,
         };
-        // What is here and was not taken may have used up the window: nothing more would come.
-        let is_answered = is_answered && found.held == 0;
-        if !is_answered && found.state.sent_reset() {
+        if found.state.sent_reset() {
             frame::put_reset(out, stream.id, code);
         }
         let (held, waits) = (std::mem::take(&mut found.held), found.waits);
         let past = match found.state {
             State::Closed(cause) => cause.into(),
-            _ if is_answered => Past::Answered,
             _ => Past::ByUs,
         };
         self.streams.remove(stream, past);
