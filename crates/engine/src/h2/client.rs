@@ -2,9 +2,11 @@
 //!
 //! Owns the request's head, what was taken of its body, and the spelling of answers in HTTP/2 (RFC 9113, section 8).
 
+use std::future::poll_fn;
 use std::io;
 use std::rc::Rc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use wire::h2::{By, ErrorCode, Handle, HeadWriter, More};
 use wire::head::{Framing, Method, Request};
@@ -12,11 +14,16 @@ use wire::head::{Framing, Method, Request};
 use super::core::{Closed, Come, Core, LastFrame, OwnTrailers, Shared, broken};
 use super::fields::{put_field, put_lines};
 use super::websocket::is_handshake;
+use crate::clock::Instant;
 use crate::date::Calendar;
 use crate::exchange::Ended;
 use crate::seam::{AnswerHead, Cut, Downstream, Fill, OwnAnswer, Peer, Sink, Source, Trailers};
 use crate::timers::Timer;
 use crate::worker::Worker;
+
+/// So long, and so many bytes, for the end of a request that was answered before it.
+const LINGER: Duration = Duration::from_millis(250);
+const LINGER_BYTES: usize = 64 * 1024;
 
 /// How far the answer has come.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -78,6 +85,27 @@ impl ClientStream {
             last_frame: None,
             identity: None,
         }
+    }
+
+    /// Waits a little for the end of a request that was answered before it, and drops what comes: to some clients a reset
+    /// loses the answer.
+    pub(super) async fn linger(&mut self) {
+        self.timer.set(Instant::now(), Some(LINGER));
+        let mut dropped = 0;
+        poll_fn(|cx| {
+            while dropped <= LINGER_BYTES {
+                let here = self.data().len();
+                dropped += here;
+                self.consume(here);
+                match self.poll_fill(cx) {
+                    Poll::Ready(Ok(Fill::Data)) => {}
+                    Poll::Ready(_) => return Poll::Ready(()),
+                    Poll::Pending => return self.timer.poll_late(cx),
+                }
+            }
+            Poll::Ready(())
+        })
+        .await;
     }
 
     /// The exchange is over. What broke must not look whole.

@@ -18,7 +18,7 @@ use crate::buffers::{Inbox, Size};
 use crate::cause::Cause;
 use crate::clock::Instant;
 use crate::counters::ListenerCounters;
-use crate::exchange::{Started, exchange, refuse};
+use crate::exchange::{Ended, Started, exchange, refuse};
 use crate::seam::Peer;
 use crate::stream::Stream;
 use crate::timers::{IDLE, NO_BACKEND, SILENT, Timer};
@@ -60,6 +60,9 @@ async fn run(worker: Rc<Worker>, mut down: ClientStream, heard: Instant, refused
         None => exchange(&worker, &mut down, Started { arrived: heard, whole: heard }).await,
         Some(cause) => refuse(&worker, &mut down, heard, cause).await,
     };
+    if ended == Ended::Answered {
+        down.linger().await;
+    }
     down.finish(ended);
 }
 
