@@ -1,7 +1,7 @@
 //! The seams of the relay: what one exchange needs of a client's side, whatever the HTTP version.
 //!
 //! Owns the traits only. [`Source`] and [`Sink`] are the two directions of a body under back-pressure; a [`Downstream`]
-//! is both, plus heads. An HTTP/1 connection implements it for the exchange at its front, an HTTP/2 connection will for
+//! is both, plus heads. An HTTP/1 connection implements it for the exchange at its front, an HTTP/2 connection for
 //! each stream; the tests drive two exchanges in one task through a mock of it.
 
 use std::io;

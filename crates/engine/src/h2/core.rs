@@ -7,12 +7,13 @@ use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::io;
 use std::rc::Rc;
-use std::task::{Context, Waker};
+use std::task::{Context, Poll, Waker};
 
 use wire::h2::{By, Connection, ErrorCode, Gone, Handle, More};
 use wire::head::{Answer, Field};
 
 use super::ready::Ready;
+use crate::stream::Stream;
 
 /// Output beyond this waits for the client: exchanges are not asked for more.
 const OUT_BYTES: usize = 64 * 1024;
@@ -294,8 +295,23 @@ impl Core {
         Ok(())
     }
 
+    /// Writes as much of the output as the socket takes; an error when the peer is gone.
+    pub(super) fn write_to(&mut self, socket: &mut Stream, cx: &mut Context<'_>) -> Result<(), ()> {
+        while self.waiting() > 0 {
+            match socket.poll_write(cx, &self.out[self.sent..]) {
+                Poll::Ready(Ok(n)) if n > 0 => self.flushed(n),
+                Poll::Ready(_) => return Err(()),
+                Poll::Pending => break,
+            }
+        }
+        match socket.poll_flush(cx) {
+            Poll::Ready(Err(_)) => Err(()),
+            _ => Ok(()),
+        }
+    }
+
     /// So many bytes more of the output were sent.
-    pub(super) fn flushed(&mut self, bytes: usize) {
+    fn flushed(&mut self, bytes: usize) {
         self.sent += bytes;
         if self.sent == self.out.len() {
             self.passed += self.sent as u64;

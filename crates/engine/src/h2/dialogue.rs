@@ -332,18 +332,7 @@ impl Speaker {
     }
 
     fn flush(&mut self, cx: &mut Context<'_>) -> Result<(), ()> {
-        let core = &mut *self.dialogue.core.borrow_mut();
-        while core.waiting() > 0 {
-            match self.stream.poll_write(cx, &core.out[core.sent..]) {
-                Poll::Ready(Ok(n)) if n > 0 => core.flushed(n),
-                Poll::Ready(_) => return Err(()),
-                Poll::Pending => break,
-            }
-        }
-        match self.stream.poll_flush(cx) {
-            Poll::Ready(Err(_)) => Err(()),
-            _ => Ok(()),
-        }
+        self.dialogue.core.borrow_mut().write_to(&mut self.stream, cx)
     }
 
     /// Holds no more than it needs until it is woken.

@@ -165,7 +165,7 @@ impl<F: Future<Output = ()>> Session<F> {
         self.core.borrow().ready.begin_turn(cx);
         if self.worker.refuses(&self.peer) {
             self.stream.end_with_reset();
-            self.end_all(cx);
+            self.end_all();
             return Poll::Ready(());
         }
         self.hear_of_the_end();
@@ -179,15 +179,15 @@ impl<F: Future<Output = ()>> Session<F> {
                         reads += 1;
                     }
                     Poll::Ready(false) => {
-                        self.end_all(cx);
+                        self.end_all();
                         return Poll::Ready(());
                     }
                     Poll::Pending => {}
                 }
             }
-            moved |= self.run(cx);
+            moved |= self.run();
             if self.poll_flush(cx).is_err() {
-                self.end_all(cx);
+                self.end_all();
                 return Poll::Ready(());
             }
             if self.is_over() {
@@ -328,7 +328,7 @@ impl<F: Future<Output = ()>> Session<F> {
     }
 
     /// Runs the exchanges that can go on. Whether there was one.
-    fn run(&mut self, cx: &mut Context<'_>) -> bool {
+    fn run(&mut self) -> bool {
         let ready = self.core.borrow().ready.take();
         let mut ran = false;
         for slot in ready {
@@ -339,7 +339,6 @@ impl<F: Future<Output = ()>> Session<F> {
             let Some(stream) = writable else { break };
             ran |= self.run_one(stream.slot as usize);
         }
-        let _ = cx;
         ran
     }
 
@@ -356,18 +355,7 @@ impl<F: Future<Output = ()>> Session<F> {
 
     /// Sends what there is; an error when the client is gone.
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Result<(), ()> {
-        let core = &mut *self.core.borrow_mut();
-        while core.waiting() > 0 {
-            match self.stream.poll_write(cx, &core.out[core.sent..]) {
-                Poll::Ready(Ok(n)) if n > 0 => core.flushed(n),
-                Poll::Ready(_) => return Err(()),
-                Poll::Pending => break,
-            }
-        }
-        match self.stream.poll_flush(cx) {
-            Poll::Ready(Err(_)) => Err(()),
-            _ => Ok(()),
-        }
+        self.core.borrow_mut().write_to(&mut self.stream, cx)
     }
 
     /// The client broke the rules, or makes more work than anybody needs: it is told, and that was it.
@@ -397,9 +385,9 @@ impl<F: Future<Output = ()>> Session<F> {
     }
 
     /// The client is gone: each exchange finds out, and ends as it likes.
-    fn end_all(&mut self, cx: &mut Context<'_>) {
+    fn end_all(&mut self) {
         self.close();
-        self.run(cx);
+        self.run();
     }
 
     fn is_over(&self) -> bool {
@@ -482,11 +470,11 @@ impl<F: Future<Output = ()>> Session<F> {
                 Wait::Head => self.close_saying(ErrorCode::NO_ERROR, "head timeout"),
                 Wait::Stalled(_) | Wait::Pong | Wait::LastWord => {
                     self.stream.end_with_reset();
-                    self.end_all(cx);
+                    self.end_all();
                     return Poll::Ready(());
                 }
             }
-            self.run(cx);
+            self.run();
             if self.poll_flush(cx).is_err() {
                 return Poll::Ready(());
             }
